@@ -1,0 +1,1 @@
+"""The walk-through on a clone: shop data and every step, as a user would run it."""

@@ -1,0 +1,1 @@
+"""Bytes: entity keys, values, rows and Redis commands; no I/O."""

@@ -1,0 +1,1 @@
+"""Materialization: offline to online."""

@@ -1,0 +1,1 @@
+"""The compiled, frozen description of views and services."""

@@ -1,0 +1,149 @@
+"""Compiles a Feast registry into plain schema data.
+
+The one place that reads Feast's definitions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
+from feast import Field as FeastField
+from feast.infra.registry.base_registry import BaseRegistry
+
+from evenstore.clock import timedelta_to_us
+from evenstore.dtypes import ENTITY_KEY_DTYPES, Dtype
+from evenstore.errors import SchemaError, UnsupportedDtypeError
+from evenstore.schema.model import (
+    FeatureServiceSchema,
+    FeatureViewSchema,
+    Field,
+    OnDemandViewSchema,
+    Projection,
+    RegistrySchema,
+)
+from evenstore.semantics import ExpiredValues, TtlEnforcement
+
+__all__ = ["compile_feature_view", "compile_registry", "compile_store"]
+
+_Choice = TypeVar("_Choice", TtlEnforcement, ExpiredValues)
+
+_DUMMY_JOIN_KEY = "__dummy_id"
+
+
+def compile_store(store: FeatureStore) -> RegistrySchema:
+    """Compile everything a feature store's registry holds for its project."""
+    return compile_registry(store.registry, store.project)
+
+
+def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
+    """Compile one project of a registry.
+
+    Raises:
+        UnsupportedDtypeError: A feature or join key has a type that is not kept exactly yet.
+        SchemaError: A tag has a value that means nothing.
+    """
+    views: list[FeatureView] = [
+        *registry.list_feature_views(project),
+        *registry.list_stream_feature_views(project),
+    ]
+    on_demand = registry.list_on_demand_feature_views(project)
+    services = registry.list_feature_services(project)
+    return RegistrySchema(
+        project=project,
+        feature_views=tuple(
+            sorted((compile_feature_view(view) for view in views), key=lambda view: view.name)
+        ),
+        on_demand_views=tuple(
+            sorted((_on_demand_view(view) for view in on_demand), key=lambda view: view.name)
+        ),
+        feature_services=tuple(
+            sorted((_service(service) for service in services), key=lambda service: service.name)
+        ),
+    )
+
+
+def compile_feature_view(view: FeatureView) -> FeatureViewSchema:
+    """Compile one feature view.
+
+    Raises:
+        UnsupportedDtypeError: A feature or join key has a type that is not kept exactly yet.
+        SchemaError: A tag has a value that means nothing.
+    """
+    ttl_us = 0 if view.ttl is None else timedelta_to_us(view.ttl)
+    return FeatureViewSchema(
+        name=view.name,
+        join_keys=tuple(
+            _join_key(column, view.name)
+            for column in view.entity_columns
+            if column.name != _DUMMY_JOIN_KEY
+        ),
+        features=tuple(_field(feature, view.name) for feature in view.features),
+        ttl_us=ttl_us or None,
+        ttl_enforcement=_tag(view, "ttl_enforcement", TtlEnforcement, TtlEnforcement.ENFORCE),
+        expired_values=_tag(view, "expired_values", ExpiredValues, ExpiredValues.WITHHOLD),
+    )
+
+
+def _field(field: FeastField, view_name: str) -> Field:
+    # `str(Array(Int64))` and `str(Int64)` are Feast's own names for its types.
+    return Field(field.name, Dtype.from_name(str(field.dtype), where=f"{view_name}:{field.name}"))
+
+
+def _join_key(column: FeastField, view_name: str) -> Field:
+    field = _field(column, view_name)
+    if field.dtype not in ENTITY_KEY_DTYPES:
+        msg = f"{view_name}: join key `{field.name}` has type {field.dtype.value}"
+        allowed = ", ".join(sorted(dtype.value for dtype in ENTITY_KEY_DTYPES))
+        raise UnsupportedDtypeError(msg, hint=f"a join key can be one of {allowed}")
+    return field
+
+
+def _tag(view: FeatureView, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
+    text = (view.tags or {}).get(name)
+    if text is None:
+        return default
+    try:
+        return choices(text)
+    except ValueError as exc:
+        msg = f"{view.name}: tag `{name}` is {text!r}"
+        allowed = ", ".join(str(choice.value) for choice in choices)
+        raise SchemaError(msg, hint=f"use one of {allowed}") from exc
+
+
+def _on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
+    transformation: Any = view.to_proto().spec.feature_transformation.user_defined_function
+    request_fields = {
+        field.name: _field(field, view.name)
+        for source in view.source_request_sources.values()
+        for field in source.schema
+    }
+    return OnDemandViewSchema(
+        name=view.name,
+        mode=view.mode,
+        is_singleton=bool(view.singleton),
+        inputs=tuple(
+            (projection.name, feature.name)
+            for projection in view.source_feature_view_projections.values()
+            for feature in projection.features
+        ),
+        request_fields=tuple(request_fields.values()),
+        features=tuple(_field(feature, view.name) for feature in view.features),
+        udf=transformation.body,
+        udf_source=transformation.body_text,
+    )
+
+
+def _service(service: FeatureService) -> FeatureServiceSchema:
+    return FeatureServiceSchema(
+        name=service.name,
+        projections=tuple(
+            Projection(
+                view=projection.name,
+                output_name=projection.name_to_use(),
+                features=tuple(feature.name for feature in projection.features),
+                join_key_map=tuple(sorted(projection.join_key_map.items())),
+            )
+            for projection in service.feature_view_projections
+        ),
+    )

@@ -1,0 +1,149 @@
+"""The compiled schema as a JSON document.
+
+Written by whoever can import Feast, read by workers that must not.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import enum
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from evenstore.dtypes import Dtype
+from evenstore.errors import FormatVersionError, SchemaError
+from evenstore.schema.model import (
+    FeatureServiceSchema,
+    FeatureViewSchema,
+    Field,
+    OnDemandViewSchema,
+    Projection,
+    RegistrySchema,
+)
+from evenstore.semantics import ExpiredValues, TtlEnforcement
+
+__all__ = [
+    "DOCUMENT_VERSION",
+    "dump_registry_schema",
+    "load_registry_schema",
+    "read_document",
+    "write_document",
+]
+
+DOCUMENT_VERSION = 1
+
+
+def dump_registry_schema(schema: RegistrySchema) -> str:
+    """Render a schema as JSON, with the document's version and the schema's fingerprint."""
+    return json.dumps(
+        {
+            "document_version": DOCUMENT_VERSION,
+            "fingerprint": schema.fingerprint,
+            "registry": dataclasses.asdict(schema),
+        },
+        default=_jsonable,
+        indent=1,
+    )
+
+
+def load_registry_schema(text: str) -> RegistrySchema:
+    """Read a schema back.
+
+    Raises:
+        FormatVersionError: The document was written by a version with another form.
+        SchemaError: The document is not what its fingerprint says.
+    """
+    document = json.loads(text)
+    version = document.get("document_version")
+    if version != DOCUMENT_VERSION:
+        msg = f"compiled schema has version {version!r}, this reader knows {DOCUMENT_VERSION}"
+        raise FormatVersionError(msg, hint="restart the gateway's supervisor: it compiles anew")
+    registry = document["registry"]
+    schema = RegistrySchema(
+        project=registry["project"],
+        feature_views=tuple(_feature_view(view) for view in registry["feature_views"]),
+        on_demand_views=tuple(_on_demand_view(view) for view in registry["on_demand_views"]),
+        feature_services=tuple(_service(service) for service in registry["feature_services"]),
+    )
+    if schema.fingerprint != document["fingerprint"]:
+        msg = "compiled schema does not match its fingerprint"
+        raise SchemaError(msg, hint="delete the file: it is compiled anew from the registry")
+    return schema
+
+
+def write_document(schema: RegistrySchema, path: Path) -> None:
+    """Write the document atomically: a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(dump_registry_schema(schema))
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_document(path: Path) -> RegistrySchema:
+    """Read a document from a file; raises what `load_registry_schema` raises, and OSError."""
+    return load_registry_schema(path.read_text(encoding="utf-8"))
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    msg = f"not schema data: {value!r}"
+    raise TypeError(msg)
+
+
+def _field(data: dict[str, str]) -> Field:
+    return Field(data["name"], Dtype(data["dtype"]))
+
+
+def _fields(data: list[dict[str, str]]) -> tuple[Field, ...]:
+    return tuple(_field(item) for item in data)
+
+
+def _feature_view(data: dict[str, Any]) -> FeatureViewSchema:
+    return FeatureViewSchema(
+        name=data["name"],
+        join_keys=_fields(data["join_keys"]),
+        features=_fields(data["features"]),
+        ttl_us=data["ttl_us"],
+        ttl_enforcement=TtlEnforcement(data["ttl_enforcement"]),
+        expired_values=ExpiredValues(data["expired_values"]),
+    )
+
+
+def _on_demand_view(data: dict[str, Any]) -> OnDemandViewSchema:
+    return OnDemandViewSchema(
+        name=data["name"],
+        mode=data["mode"],
+        is_singleton=data["is_singleton"],
+        inputs=tuple((view, feature) for view, feature in data["inputs"]),
+        request_fields=_fields(data["request_fields"]),
+        features=_fields(data["features"]),
+        udf=base64.b64decode(data["udf"]),
+        udf_source=data["udf_source"],
+    )
+
+
+def _service(data: dict[str, Any]) -> FeatureServiceSchema:
+    return FeatureServiceSchema(
+        name=data["name"],
+        projections=tuple(
+            Projection(
+                view=item["view"],
+                output_name=item["output_name"],
+                features=tuple(item["features"]),
+                join_key_map=tuple((key, column) for key, column in item["join_key_map"]),
+            )
+            for item in data["projections"]
+        ),
+    )

@@ -1,0 +1,158 @@
+"""Frozen plain data: what views, on-demand views and services look like, and their fingerprints.
+
+Compiled once from the registry (`evenstore.schema.compile`), written to a file
+(`evenstore.schema.document`), read by everything else. No Feast object passes beyond the compiler.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from dataclasses import dataclass
+
+from evenstore.dtypes import Dtype
+from evenstore.semantics import ExpiredValues, TtlEnforcement
+
+__all__ = [
+    "FeatureServiceSchema",
+    "FeatureViewSchema",
+    "Field",
+    "OnDemandViewSchema",
+    "Projection",
+    "RegistrySchema",
+    "fingerprint",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A named, typed column."""
+
+    name: str
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureViewSchema:
+    """One feature view as both stores see it.
+
+    Attributes:
+        name: The name that rows are stored under.
+        join_keys: In the order of the view's entities; empty for an entityless view.
+        features: All declared features, in declaration order.
+        ttl_us: Microseconds; None means forever.
+        ttl_enforcement: What an expired row does to an answer.
+        expired_values: Whether an expired value is withheld.
+    """
+
+    name: str
+    join_keys: tuple[Field, ...]
+    features: tuple[Field, ...]
+    ttl_us: int | None
+    ttl_enforcement: TtlEnforcement = TtlEnforcement.ENFORCE
+    expired_values: ExpiredValues = ExpiredValues.WITHHOLD
+
+    def feature(self, name: str) -> Field | None:
+        """Return a declared feature, or None."""
+        return next((field for field in self.features if field.name == name), None)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that changes a stored or joined value: names, types, keys, ttl."""
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemandViewSchema:
+    """One on-demand feature view.
+
+    Attributes:
+        name: The view's name.
+        mode: `python` or `pandas`.
+        is_singleton: Whether the function takes one row of scalars instead of columns.
+        inputs: `(feature view, feature)` pairs it reads.
+        request_fields: Columns that come with the request.
+        features: Its outputs.
+        udf: The function as the registry holds it (dill).
+        udf_source: Its source text, for people and for the fingerprint: dill bytes differ between
+            equal functions.
+    """
+
+    name: str
+    mode: str
+    is_singleton: bool
+    inputs: tuple[tuple[str, str], ...]
+    request_fields: tuple[Field, ...]
+    features: tuple[Field, ...]
+    udf: bytes
+    udf_source: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the outputs, inputs and source text."""
+        return fingerprint(dataclasses.replace(self, udf=b""))
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What a feature service or a list of references takes from one view.
+
+    Attributes:
+        view: Name of the feature view or on-demand view.
+        output_name: Prefix in full feature names: the alias if one was given.
+        features: Names, in the order asked for.
+        join_key_map: `(join key, caller's column)` pairs; join keys that are not renamed are left
+            out.
+    """
+
+    view: str
+    output_name: str
+    features: tuple[str, ...]
+    join_key_map: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureServiceSchema:
+    """A named set of projections."""
+
+    name: str
+    projections: tuple[Projection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySchema:
+    """All that one project's registry defines, at one registry version."""
+
+    project: str
+    feature_views: tuple[FeatureViewSchema, ...]
+    on_demand_views: tuple[OnDemandViewSchema, ...]
+    feature_services: tuple[FeatureServiceSchema, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the whole: it changes when any view or service does."""
+        return fingerprint(self)
+
+
+def fingerprint(value: object) -> str:
+    """Hash plain schema data to 16 hexadecimal digits, equal on every machine."""
+    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, OnDemandViewSchema):
+        value = dataclasses.replace(value, udf=b"")
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return value

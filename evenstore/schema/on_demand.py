@@ -1,0 +1,176 @@
+"""Runs on-demand views: the same code at the gateway and in a training dataset.
+
+Functions see plain Python values: int, float, str, bytes, bool, aware datetimes for timestamps,
+lists, and None for null. Outputs have the declared type whatever rows are in the batch; a value
+that has another type is an error that names the view and the feature.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from evenstore.clock import datetime_to_us
+from evenstore.dtypes import Dtype
+from evenstore.errors import SchemaError, UnsupportedDtypeError
+from evenstore.schema.model import Field, OnDemandViewSchema
+from evenstore.semantics import floor_to_s
+
+__all__ = ["OnDemandFunction", "coerce_value"]
+
+_INT_BOUNDS = {Dtype.INT32: 2**31, Dtype.INT64: 2**63}
+
+
+class OnDemandFunction:
+    """One on-demand view, loaded and ready to run.
+
+    Build once per schema; `apply` is called per batch. Loading runs code that whoever applied the
+    registry wrote, as Feast does.
+
+    Raises:
+        SchemaError: The view's mode is not `python`.
+    """
+
+    def __init__(self, view: OnDemandViewSchema) -> None:
+        if view.mode != "python":
+            msg = f"on-demand view `{view.name}` has mode `{view.mode}`"
+            raise SchemaError(
+                msg, hint='declare it with mode="python"; other modes are not supported yet'
+            )
+        self.view = view
+        self._function: Callable[[dict[str, Any]], dict[str, Any]] = importlib.import_module(
+            "dill"
+        ).loads(view.udf)
+
+    def apply(self, inputs: Mapping[str, Sequence[Any]], n_rows: int) -> dict[str, list[Any]]:
+        """Compute the outputs for a batch.
+
+        Args:
+            inputs: One column per input feature (by its name and as `view__feature`) and per
+                request field.
+            n_rows: Length of every column.
+
+        Returns:
+            One column of length `n_rows` per declared output.
+
+        Raises:
+            SchemaError: An output is missing, has another length or another type.
+        """
+        columns = {name: list(values) for name, values in inputs.items()}
+        if self.view.is_singleton:
+            rows = [
+                self._function({name: values[i] for name, values in columns.items()})
+                for i in range(n_rows)
+            ]
+            produced = {
+                field.name: [row.get(field.name) for row in rows] for field in self.view.features
+            }
+        else:
+            produced = (
+                self._function(columns) if n_rows else {f.name: [] for f in self.view.features}
+            )
+        return {field.name: self._output(field, produced, n_rows) for field in self.view.features}
+
+    def _output(
+        self, field: Field, produced: Mapping[str, Sequence[Any]], n_rows: int
+    ) -> list[Any]:
+        where = f"{self.view.name}:{field.name}"
+        values = produced.get(field.name)
+        if values is None or len(values) != n_rows:
+            given = "no column" if values is None else f"{len(values)} values"
+            msg = f"{where}: the function gave {given} for {n_rows} rows"
+            raise SchemaError(
+                msg, hint="return one list per declared feature, as long as the inputs"
+            )
+        return [coerce_value(value, field.dtype, where=where) for value in values]
+
+
+def coerce_value(value: Any, dtype: Dtype, *, where: str) -> Any:
+    """Give a Python value its declared type, exactly, or refuse it.
+
+    An int becomes a float where one is declared and holds it exactly; a Float32 is rounded to the
+    nearest float32, which is what every store would keep; a datetime becomes whole seconds as an
+    aware datetime.
+
+    Raises:
+        UnsupportedDtypeError: The value has another type, or does not fit.
+    """
+    if value is None:
+        return None
+    if dtype.is_list:
+        if not isinstance(value, list | tuple) or any(item is None for item in value):
+            _refuse(value, dtype, where)
+        return [coerce_value(item, dtype.element, where=where) for item in value]
+    coerced = _SCALARS[dtype](value, dtype)
+    if coerced is _REFUSED:
+        _refuse(value, dtype, where)
+    return coerced
+
+
+_REFUSED = object()
+
+
+def _refuse(value: Any, dtype: Dtype, where: str) -> None:
+    msg = f"{where}: {value!r} is not {dtype.value}"
+    raise UnsupportedDtypeError(msg, hint="return the declared type, or None for null")
+
+
+def _integer(value: Any, dtype: Dtype) -> Any:
+    # bool is a subclass of int, but True is no count.
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _REFUSED
+    bound = _INT_BOUNDS[dtype]
+    return value if -bound <= value < bound else _REFUSED
+
+
+def _float64(value: Any, _dtype: Dtype) -> Any:
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            widened = float(value)
+        except OverflowError:
+            return _REFUSED
+        return widened if int(widened) == value else _REFUSED
+    return _REFUSED
+
+
+def _float32(value: Any, dtype: Dtype) -> Any:
+    widened = _float64(value, dtype)
+    if widened is _REFUSED or not math.isfinite(widened):
+        return widened
+    return _round_to_float32(widened)
+
+
+def _round_to_float32(value: float) -> float:
+
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _instance(kind: type) -> Callable[[Any, Dtype], Any]:
+    return lambda value, _dtype: value if isinstance(value, kind) else _REFUSED
+
+
+def _timestamp(value: Any, _dtype: Dtype) -> Any:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return _REFUSED
+    return value.fromtimestamp(floor_to_s(datetime_to_us(value)), tz=value.tzinfo)
+
+
+_SCALARS: dict[Dtype, Callable[[Any, Dtype], Any]] = {
+    Dtype.INT32: _integer,
+    Dtype.INT64: _integer,
+    Dtype.FLOAT32: _float32,
+    Dtype.FLOAT64: _float64,
+    Dtype.STRING: _instance(str),
+    Dtype.BYTES: _instance(bytes),
+    Dtype.BOOL: _instance(bool),
+    Dtype.UNIX_TIMESTAMP: _timestamp,
+}

@@ -1,0 +1,217 @@
+"""Resolves what a caller asks for into what must be read and computed.
+
+A `FeatureRequest` is made once per service or list of references and then walked by every lookup
+and join.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
+from evenstore.schema.model import (
+    FeatureViewSchema,
+    Field,
+    OnDemandViewSchema,
+    Projection,
+    RegistrySchema,
+    fingerprint,
+)
+
+__all__ = ["Column", "FeatureRequest", "ViewRead", "resolve_references", "resolve_service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One feature of the answer, in the order asked for."""
+
+    view_name: str
+    field: Field
+    is_on_demand: bool
+
+    def output_name(self, *, full_feature_names: bool) -> str:
+        """Return the column's name in an answer: `feature` or `view__feature`."""
+        return f"{self.view_name}__{self.field.name}" if full_feature_names else self.field.name
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRead:
+    """One view to read for each entity row.
+
+    Attributes:
+        view: The view's schema.
+        output_name: The view's name, or the alias it was asked for by.
+        key_columns: The caller's column for each of `view.join_keys`, in that order.
+        features: All features to read: those asked for and those that on-demand views need.
+    """
+
+    view: FeatureViewSchema
+    output_name: str
+    key_columns: tuple[str, ...]
+    features: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRequest:
+    """All that is needed to answer for one service or list of references.
+
+    Attributes:
+        name: The service's name, or the references joined by commas.
+        entity_columns: Columns that the caller must send, with the join keys' declared types.
+        request_fields: Columns that on-demand views take from the request.
+        columns: The answer's features, in order.
+        reads: The views to read.
+        on_demand: On-demand views to compute, in order.
+    """
+
+    name: str
+    entity_columns: tuple[Field, ...]
+    request_fields: tuple[Field, ...]
+    columns: tuple[Column, ...]
+    reads: tuple[ViewRead, ...]
+    on_demand: tuple[OnDemandViewSchema, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of names, types, order, ttl and on-demand source: what a model was trained on."""
+        return fingerprint(
+            (self.entity_columns, self.request_fields, self.columns, self.reads, self.on_demand)
+        )
+
+
+def resolve_service(registry: RegistrySchema, name: str) -> FeatureRequest:
+    """Resolve a feature service by name.
+
+    Raises:
+        UnknownFeatureServiceError: The registry has no such service.
+        UnknownFeatureError: The service names a view or feature that is not registered.
+    """
+    for service in registry.feature_services:
+        if service.name == name:
+            return _resolve(registry, name, service.projections)
+    raise UnknownFeatureServiceError(name, [service.name for service in registry.feature_services])
+
+
+def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) -> FeatureRequest:
+    """Resolve a list of `view:feature` references, keeping their order.
+
+    Raises:
+        SchemaError: The list is empty, or a reference has not the form `view:feature`, or pins a
+            version.
+        UnknownFeatureError: A view or feature is not registered.
+    """
+    if not references:
+        msg = "no features were asked for"
+        raise SchemaError(msg, hint="name a feature service, or references like `view:feature`")
+    projections = []
+    for reference in references:
+        view, separator, feature = reference.partition(":")
+        if not separator or not view or not feature:
+            msg = f"not a feature reference: {reference!r}"
+            raise SchemaError(msg, hint="write `view:feature`")
+        if "@" in view:
+            msg = f"pinned feature view versions are not supported yet: {reference!r}"
+            raise SchemaError(msg, hint="ask for the view without `@`")
+        projections.append(Projection(view=view, output_name=view, features=(feature,)))
+    return _resolve(registry, ",".join(references), tuple(projections))
+
+
+class _Reads:
+    """Collects what must be read from each view, in first-asked order."""
+
+    def __init__(self, registry: RegistrySchema) -> None:
+        self._views = {view.name: view for view in registry.feature_views}
+        self._projections: dict[str, Projection] = {}
+        self._features: dict[str, dict[str, Field]] = {}
+
+    def add(self, projection: Projection, feature: str) -> Field:
+        view = self._views.get(projection.view)
+        field = None if view is None else view.feature(feature)
+        if view is None or field is None:
+            available = [f"{v.name}:{f.name}" for v in self._views.values() for f in v.features]
+            raise UnknownFeatureError([f"{projection.view}:{feature}"], available)
+        self._projections.setdefault(projection.output_name, projection)
+        self._features.setdefault(projection.output_name, {})[feature] = field
+        return field
+
+    def build(self) -> tuple[ViewRead, ...]:
+        reads = []
+        for output_name, projection in self._projections.items():
+            view = self._views[projection.view]
+            renamed = dict(projection.join_key_map)
+            reads.append(
+                ViewRead(
+                    view=view,
+                    output_name=output_name,
+                    key_columns=tuple(renamed.get(key.name, key.name) for key in view.join_keys),
+                    features=tuple(self._features[output_name].values()),
+                )
+            )
+        return tuple(reads)
+
+
+def _resolve(
+    registry: RegistrySchema, name: str, projections: tuple[Projection, ...]
+) -> FeatureRequest:
+    on_demand_views = {view.name: view for view in registry.on_demand_views}
+    reads = _Reads(registry)
+    columns: list[Column] = []
+    on_demand: dict[str, OnDemandViewSchema] = {}
+    for projection in projections:
+        computed = on_demand_views.get(projection.view)
+        if computed is None:
+            columns.extend(
+                Column(projection.output_name, reads.add(projection, feature), is_on_demand=False)
+                for feature in projection.features
+            )
+            continue
+        on_demand[computed.name] = computed
+        columns.extend(
+            Column(projection.output_name, _output(computed, feature), is_on_demand=True)
+            for feature in projection.features
+        )
+    for computed in on_demand.values():
+        for view_name, feature in computed.inputs:
+            reads.add(Projection(view_name, view_name, (feature,)), feature)
+    view_reads = reads.build()
+    return FeatureRequest(
+        name=name,
+        entity_columns=_entity_columns(view_reads),
+        request_fields=_request_fields(tuple(on_demand.values())),
+        columns=tuple(columns),
+        reads=view_reads,
+        on_demand=tuple(on_demand.values()),
+    )
+
+
+def _output(view: OnDemandViewSchema, feature: str) -> Field:
+    for field in view.features:
+        if field.name == feature:
+            return field
+    raise UnknownFeatureError(
+        [f"{view.name}:{feature}"], [f"{view.name}:{field.name}" for field in view.features]
+    )
+
+
+def _entity_columns(reads: tuple[ViewRead, ...]) -> tuple[Field, ...]:
+    columns: dict[str, Field] = {}
+    for read in reads:
+        for column, key in zip(read.key_columns, read.view.join_keys, strict=True):
+            known = columns.setdefault(column, Field(column, key.dtype))
+            if known.dtype is not key.dtype:
+                types = f"{known.dtype.value} and {key.dtype.value}"
+                msg = f"join key `{column}` has two types: {types}, in `{read.view.name}`"
+                raise SchemaError(msg, hint="give the entity one value_type and apply again")
+    return tuple(columns.values())
+
+
+def _request_fields(on_demand: tuple[OnDemandViewSchema, ...]) -> tuple[Field, ...]:
+    fields: dict[str, Field] = {}
+    for view in on_demand:
+        for field in view.request_fields:
+            known = fields.setdefault(field.name, field)
+            if known.dtype is not field.dtype:
+                types = f"{known.dtype.value} and {field.dtype.value}"
+                msg = f"request field `{field.name}` has two types: {types}, in `{view.name}`"
+                raise SchemaError(msg, hint="use one type in all request sources")
+    return tuple(fields.values())

@@ -1,0 +1,1 @@
+"""Runs the feature repo's versioned SQL."""

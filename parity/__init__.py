@@ -1,0 +1,1 @@
+"""The comparison of both stores, with a verdict."""

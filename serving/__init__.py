@@ -1,0 +1,1 @@
+"""The gateway: online lookups over HTTP."""

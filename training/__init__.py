@@ -1,0 +1,1 @@
+"""Training datasets, splits and models."""
