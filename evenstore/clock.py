@@ -92,12 +92,18 @@ def clock_from_environment(environ: Mapping[str, str] | None = None) -> Clock:
     return FrozenClock(datetime_to_us(instant))
 
 
-def datetime_to_us(instant: datetime) -> int:
-    """Convert an aware datetime to microseconds since the epoch, without passing through float.
+def datetime_to_us(instant: datetime, *, naive_is_utc: bool = False) -> int:
+    """Convert a datetime to microseconds since the epoch, without passing through float.
+
+    Args:
+        instant: The datetime.
+        naive_is_utc: Read one without a zone as UTC; only where Feast's interface demands it.
 
     Raises:
         ConfigurationError: The datetime has no time zone.
     """
+    if instant.tzinfo is None and naive_is_utc:
+        instant = instant.replace(tzinfo=UTC)
     if instant.tzinfo is None:
         msg = f"a datetime without a time zone: {instant!r}"
         raise ConfigurationError(msg, hint="say which zone: instant.replace(tzinfo=UTC)")

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
     "EARLIEST_US",
     "ExpiredValues",
+    "Knowledge",
     "Origin",
     "RowOrder",
     "Status",
@@ -22,7 +24,7 @@ __all__ = [
     "floor_to_s",
     "is_within_ttl",
     "oldest_valid_us",
-    "withholds_expired",
+    "on_demand_status",
     "worst_status",
 ]
 
@@ -58,6 +60,17 @@ class ExpiredValues(enum.Enum):
 
     WITHHOLD = "withhold"
     RETURN = "return"
+
+
+class Knowledge(enum.Enum):
+    """Which rows a join may know of.
+
+    AS_KNOWN takes only rows whose created timestamp is not after the entity row's known-at instant;
+    LATEST_TRUTH takes all rows that exist now, backfills and corrections included.
+    """
+
+    AS_KNOWN = "as_known"
+    LATEST_TRUTH = "latest_truth"
 
 
 class Origin(enum.IntEnum):
@@ -115,14 +128,14 @@ def decide_status(*, is_found: bool, is_expired: bool, is_null: bool) -> Status:
     return Status.NULL_VALUE if is_null else Status.PRESENT
 
 
-def withholds_expired(enforcement: TtlEnforcement, expired_values: ExpiredValues) -> bool:
-    """Tell whether an expired row's value is replaced by null."""
-    return enforcement is TtlEnforcement.ENFORCE and expired_values is ExpiredValues.WITHHOLD
-
-
-def worst_status(statuses: list[Status]) -> Status:
+def worst_status(statuses: Sequence[Status]) -> Status:
     """Return the worst of several statuses; PRESENT for none."""
     return max(statuses, key=_SEVERITY.index, default=Status.PRESENT)
+
+
+def on_demand_status(inputs: Sequence[Status], *, is_null: bool) -> Status:
+    """Return an on-demand output's status: the worst of its inputs and of its own value."""
+    return worst_status([*inputs, Status.NULL_VALUE if is_null else Status.PRESENT])
 
 
 def floor_to_s(instant_us: int) -> int:

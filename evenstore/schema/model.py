@@ -59,6 +59,16 @@ class FeatureViewSchema:
         return next((field for field in self.features if field.name == name), None)
 
     @property
+    def enforced_ttl_us(self) -> int | None:
+        """The ttl that decides statuses: none where the view only shadows or ignores it."""
+        return self.ttl_us if self.ttl_enforcement is TtlEnforcement.ENFORCE else None
+
+    @property
+    def withholds_expired(self) -> bool:
+        """Whether an expired row's values are replaced by null."""
+        return self.expired_values is ExpiredValues.WITHHOLD
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all that changes a stored or joined value: names, types, keys, ttl."""
         return fingerprint(self)

@@ -11,6 +11,7 @@ import importlib
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +19,19 @@ from evenstore.clock import datetime_to_us
 from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, UnsupportedDtypeError
 from evenstore.schema.model import Field, OnDemandViewSchema
-from evenstore.semantics import floor_to_s
+from evenstore.schema.request import FeatureRequest
+from evenstore.semantics import Status, floor_to_s, on_demand_status
 
-__all__ = ["OnDemandFunction", "coerce_value"]
+__all__ = ["FeatureValues", "OnDemandFunction", "OnDemandStage", "coerce_value"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureValues:
+    """One feature for every entity row of a batch: values and statuses, equally long."""
+
+    values: Sequence[Any]
+    statuses: Sequence[Status]
+
 
 _INT_BOUNDS = {Dtype.INT32: 2**31, Dtype.INT64: 2**63}
 
@@ -109,6 +120,50 @@ def coerce_value(value: Any, dtype: Dtype, *, where: str) -> Any:
     if coerced is _REFUSED:
         _refuse(value, dtype, where)
     return coerced
+
+
+class OnDemandStage:
+    """All on-demand views of one request, run after the reads.
+
+    Build once per request schema. Both stores' readers use it, so that one function, fed one form
+    of values, makes the outputs on both sides.
+    """
+
+    def __init__(self, request: FeatureRequest) -> None:
+        self._functions = [OnDemandFunction(view) for view in request.on_demand]
+
+    def apply(
+        self,
+        features: Mapping[tuple[str, str], FeatureValues],
+        request_data: Mapping[str, Sequence[Any]],
+        n_rows: int,
+    ) -> dict[tuple[str, str], FeatureValues]:
+        """Compute every output.
+
+        Args:
+            features: What was read, by (view, feature).
+            request_data: The request's columns, by name.
+            n_rows: Length of every column.
+
+        Returns:
+            The outputs by (on-demand view, feature), with the worst status of the view's inputs.
+        """
+        outputs: dict[tuple[str, str], FeatureValues] = {}
+        for function in self._functions:
+            view = function.view
+            read = [features[name] for name in view.inputs]
+            inputs: dict[str, Sequence[Any]] = {}
+            for (view_name, feature), column in zip(view.inputs, read, strict=True):
+                inputs[feature] = inputs[f"{view_name}__{feature}"] = column.values
+            for field in view.request_fields:
+                inputs[field.name] = request_data[field.name]
+            for name, values in function.apply(inputs, n_rows).items():
+                statuses = [
+                    on_demand_status([column.statuses[i] for column in read], is_null=value is None)
+                    for i, value in enumerate(values)
+                ]
+                outputs[view.name, name] = FeatureValues(values, statuses)
+        return outputs
 
 
 _REFUSED = object()

@@ -1,0 +1,197 @@
+"""Entity keys as bytes: Feast's entity key format, version 3, followed by the project name.
+
+All integers are little endian; join keys are sorted by name; the value type numbers are Feast's.
+
+```text
+size  type   field             note
+4     u32    number of keys
+      per join key, in name order:
+4     u32    type of the name  always 2 (STRING)
+4     u32    length
+n     utf-8  join key name
+      per join key, in the same order:
+4     u32    value type        STRING 2, BYTES 1, INT32 3, INT64 4, UNIX_TIMESTAMP 8
+4     u32    length
+n     bytes  value             utf-8, raw, <i, <q, <q
+      then, for a Redis key:
+n     utf-8  project           no length, no separator
+```
+
+The declared type of the join key decides the bytes, never the Python type of a value: `1` for an
+int32 key and `1` for an int64 key are different keys. An entityless view has the one key that Feast
+gives it: join key `__dummy_id`, the empty string.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from evenstore.clock import datetime_to_us
+from evenstore.dtypes import Dtype
+from evenstore.errors import EntityRowsError, UnsupportedDtypeError
+from evenstore.schema.model import Field
+from evenstore.semantics import floor_to_s
+
+__all__ = ["DUMMY_JOIN_KEY", "EntityKeyEncoder", "check_key_value", "split_project"]
+
+DUMMY_JOIN_KEY = Field("__dummy_id", Dtype.STRING)
+
+_U32 = struct.Struct("<I")
+_I32 = struct.Struct("<i")
+_I64 = struct.Struct("<q")
+_VALUE_TYPES = {
+    Dtype.BYTES: 1,
+    Dtype.STRING: 2,
+    Dtype.INT32: 3,
+    Dtype.INT64: 4,
+    Dtype.UNIX_TIMESTAMP: 8,
+}
+_ENCODERS: dict[Dtype, Callable[[Any], bytes]] = {
+    Dtype.BYTES: bytes,
+    Dtype.STRING: lambda value: value.encode("utf-8"),
+    Dtype.INT32: _I32.pack,
+    Dtype.INT64: _I64.pack,
+    Dtype.UNIX_TIMESTAMP: _I64.pack,
+}
+_FIXED_HEADERS = {
+    Dtype.INT32: _U32.pack(3) + _U32.pack(4),
+    Dtype.INT64: _U32.pack(4) + _U32.pack(8),
+    Dtype.UNIX_TIMESTAMP: _U32.pack(8) + _U32.pack(8),
+}
+
+
+class EntityKeyEncoder:
+    """Makes Redis keys for the entities of one view.
+
+    Build once per view; `encode` touches only the values.
+
+    Args:
+        join_keys: The view's join keys in any order; none for an entityless view.
+        project: The Feast project, which ends every key.
+
+    Raises:
+        UnsupportedDtypeError: A join key's type has no bytes in the format.
+    """
+
+    def __init__(self, join_keys: Sequence[Field], project: str) -> None:
+        self.join_keys = tuple(join_keys)
+        stored = self.join_keys or (DUMMY_JOIN_KEY,)
+        for key in stored:
+            if key.dtype not in _VALUE_TYPES:
+                msg = f"join key `{key.name}` has type {key.dtype.value}, which cannot be a key"
+                raise UnsupportedDtypeError(msg)
+        self._order = sorted(range(len(stored)), key=lambda i: stored[i].name)
+        names = [stored[i].name.encode("utf-8") for i in self._order]
+        self._prefix = _U32.pack(len(names)) + b"".join(
+            _U32.pack(2) + _U32.pack(len(name)) + name for name in names
+        )
+        self._dtypes = [stored[i].dtype for i in self._order]
+        self._suffix = project.encode("utf-8")
+
+    def encode(self, values: Sequence[Any]) -> bytes:
+        """Make the key of one entity.
+
+        Args:
+            values: Checked values (`check_key_value`), in the order of `join_keys`.
+        """
+        if not self.join_keys:
+            values = ("",)
+        parts = [self._prefix]
+        for position, dtype in zip(self._order, self._dtypes, strict=True):
+            encoded = _ENCODERS[dtype](values[position])
+            header = _FIXED_HEADERS.get(dtype)
+            if header is None:
+                header = _U32.pack(_VALUE_TYPES[dtype]) + _U32.pack(len(encoded))
+            parts.append(header)
+            parts.append(encoded)
+        parts.append(self._suffix)
+        return b"".join(parts)
+
+    def encode_columns(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
+        """Make the keys of many entities from one column of checked values per join key."""
+        if not self.join_keys:
+            msg = "an entityless view has one key, not columns of them"
+            raise EntityRowsError(msg)
+        return [self.encode(row) for row in zip(*columns, strict=True)]
+
+
+def split_project(key: bytes) -> bytes | None:
+    """Return the project at the end of a Redis key, or None when it is no entity key.
+
+    The lengths in the key say where the project starts; its text alone would not (`exp` also ends a
+    key of `my_exp`).
+    """
+    try:
+        (n_keys,) = _U32.unpack_from(key, 0)
+        offset = _U32.size
+        for _ in range(2 * min(n_keys, len(key))):
+            (length,) = _U32.unpack_from(key, offset + _U32.size)
+            offset += 2 * _U32.size + length
+    except struct.error:
+        return None
+    return key[offset:] if n_keys and offset <= len(key) else None
+
+
+def check_key_value(value: Any, key: Field, *, row_idx: int) -> Any:
+    """Check that a value can be this join key as it is, and normalise timestamps to seconds.
+
+    Nothing is converted: `"1"` and `1.7` are no int64 keys, and `True` is no number.
+
+    Raises:
+        EntityRowsError: The value is null, of another type, out of range, or no valid text.
+    """
+    if value is None:
+        msg = f"join key `{key.name}` is null in row {row_idx}"
+        raise EntityRowsError(msg, hint="leave the row out: a null key names no entity")
+    checked = _CHECKS[key.dtype](value)
+    if checked is None:
+        msg = f"join key `{key.name}` is {value!r} in row {row_idx}, not {key.dtype.value}"
+        raise EntityRowsError(msg, hint=f"send {_EXAMPLES[key.dtype]}")
+    return checked
+
+
+_EXAMPLES = {
+    Dtype.BYTES: "bytes",
+    Dtype.STRING: 'text, such as "85123A"',
+    Dtype.INT32: "a whole number from -2^31 to 2^31-1, without quotes",
+    Dtype.INT64: "a whole number from -2^63 to 2^63-1, without quotes",
+    Dtype.UNIX_TIMESTAMP: "whole seconds since 1970, or a datetime with a zone",
+}
+
+
+def _check_integer(bits: int) -> Callable[[Any], int | None]:
+    bound = 2 ** (bits - 1)
+
+    def check(value: Any) -> int | None:
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        return value if is_integer and -bound <= value < bound else None
+
+    return check
+
+
+def _check_text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # A lone surrogate.
+        return None
+    return value
+
+
+def _check_timestamp(value: Any) -> int | None:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return floor_to_s(datetime_to_us(value))
+    return _check_integer(64)(value)
+
+
+_CHECKS: dict[Dtype, Callable[[Any], Any]] = {
+    Dtype.BYTES: lambda value: value if isinstance(value, bytes) else None,
+    Dtype.STRING: _check_text,
+    Dtype.INT32: _check_integer(32),
+    Dtype.INT64: _check_integer(64),
+    Dtype.UNIX_TIMESTAMP: _check_timestamp,
+}

@@ -1,0 +1,150 @@
+"""The `feast` layout: one Redis hash per entity key, shared by all views on those join keys.
+
+| field | value |
+|---|---|
+| `_ts:<view>` | Feast's `Timestamp`: field 1 seconds, 2 nanoseconds, varints, zeros left out |
+| 4 bytes | murmur3-32 of `<view>:<feature>`, little endian: the feature's value (`feast_value`) |
+| `_order:<view>` | ours: what the row's place in the total order is, beyond the event timestamp |
+
+Everything but `_order:` is byte for byte what stock Feast writes and reads. Stock readers never ask
+for `_order:`; a row that stock wrote has none, or one that is out of step with `_ts:`, and then
+counts as created null, sequence 0.
+
+The order field, version 1, big endian, so that a newer row's bytes 2 to 25 are the greater:
+
+```text
+offset size type  field             note
+0      1    u8    format version    1; unknown: FormatVersionError
+1      1    u8    origin            0 unknown, 1 run, 2 push
+2      8    u64   event timestamp   microseconds, plus 2^63
+10     8    u64   created timestamp microseconds, plus 2^63; 0 is null
+18     8    u64   ingest sequence   microseconds
+26     n    bytes `_ts:` value      the event timestamp it belongs to, as stored beside it
+```
+
+Evolution: a field is only ever appended with a new version; a reader refuses a version it does not
+know.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import mmh3
+
+from evenstore.codec.wire import encode_varint, read_varint, to_signed, to_unsigned
+from evenstore.errors import CodecError, CorruptRowError, FormatVersionError
+from evenstore.schema.model import FeatureViewSchema
+from evenstore.semantics import Origin, RowOrder
+
+__all__ = [
+    "FeastRowLayout",
+    "decode_order",
+    "decode_timestamp",
+    "encode_order",
+    "encode_timestamp",
+    "feature_field",
+]
+
+_ORDER = struct.Struct(">BBQQQ")
+_ORDER_VERSION = 1
+_BIAS = 1 << 63
+_US_PER_S = 1_000_000
+_NS_PER_US = 1_000
+_SECONDS_TAG = 0x08
+_NANOS_TAG = 0x10
+
+
+class FeastRowLayout:
+    """Field names of one view, made once.
+
+    Raises:
+        CodecError: Two features share a 32-bit field name, so that one would overwrite the other.
+    """
+
+    def __init__(self, view: FeatureViewSchema) -> None:
+        name = view.name.encode("utf-8")
+        self.timestamp_field = b"_ts:" + name
+        self.order_field = b"_order:" + name
+        self.feature_fields = {
+            field.name: feature_field(view.name, field.name) for field in view.features
+        }
+        taken: dict[bytes, str] = {}
+        for feature, stored in self.feature_fields.items():
+            other = taken.setdefault(stored, feature)
+            if other != feature:
+                names = f"`{other}` and `{feature}`"
+                msg = f"{view.name}: features {names} share the field {stored.hex()}"
+                raise CodecError(msg, hint="rename one of them: Feast's field names have 32 bits")
+
+
+def feature_field(view_name: str, feature: str) -> bytes:
+    """Return the hash field that holds a feature."""
+    return struct.pack("<I", mmh3.hash(f"{view_name}:{feature}", signed=False))
+
+
+def encode_timestamp(instant_us: int) -> bytes:
+    """Encode an instant as Feast's `Timestamp`; before 1970 the seconds are floored."""
+    seconds, rest_us = divmod(instant_us, _US_PER_S)
+    encoded = b""
+    if seconds:
+        encoded += bytes([_SECONDS_TAG]) + encode_varint(to_unsigned(seconds))
+    if rest_us:
+        encoded += bytes([_NANOS_TAG]) + encode_varint(rest_us * _NS_PER_US)
+    return encoded
+
+
+def decode_timestamp(data: bytes) -> int:
+    """Decode Feast's `Timestamp` to microseconds, without passing through float.
+
+    Raises:
+        CorruptRowError: The bytes are no `Timestamp`.
+    """
+    parts = {_SECONDS_TAG: 0, _NANOS_TAG: 0}
+    offset = 0
+    while offset < len(data):
+        tag = data[offset]
+        if tag not in parts:
+            msg = f"stored bytes are no timestamp: {data[:16]!r}"
+            raise CorruptRowError(msg)
+        value, offset = read_varint(data, offset + 1)
+        parts[tag] = to_signed(value)
+    return parts[_SECONDS_TAG] * _US_PER_S + parts[_NANOS_TAG] // _NS_PER_US
+
+
+def encode_order(order: RowOrder, origin: Origin) -> bytes:
+    """Encode a row's order field."""
+    created = 0 if order.created_us is None else order.created_us + _BIAS
+    fixed = _ORDER.pack(_ORDER_VERSION, origin, order.event_us + _BIAS, created, order.sequence_us)
+    return fixed + encode_timestamp(order.event_us)
+
+
+def decode_order(order_field: bytes | None, timestamp_field: bytes) -> tuple[RowOrder, Origin]:
+    """Decode a row's place in the total order.
+
+    Args:
+        order_field: The stored `_order:` value, None where there is none.
+        timestamp_field: The stored `_ts:` value.
+
+    Returns:
+        The order and who wrote the row; created null, sequence 0 and unknown for a row that stock
+        Feast wrote.
+
+    Raises:
+        FormatVersionError: A later version wrote the order field.
+        CorruptRowError: The bytes are no order field.
+    """
+    foreign = RowOrder(decode_timestamp(timestamp_field), None, 0), Origin.UNKNOWN
+    if order_field is None:
+        return foreign
+    if not order_field or order_field[0] != _ORDER_VERSION:
+        msg = f"order field has format version {order_field[:1].hex() or 'none'}"
+        raise FormatVersionError(msg, hint="a newer evenstore wrote this store: upgrade this one")
+    if len(order_field) < _ORDER.size:
+        msg = f"order field has {len(order_field)} bytes"
+        raise CorruptRowError(msg)
+    if order_field[_ORDER.size :] != timestamp_field:
+        return foreign
+    _, origin, event, created, sequence_us = _ORDER.unpack_from(order_field)
+    created_us = None if created == 0 else created - _BIAS
+    return RowOrder(event - _BIAS, created_us, sequence_us), Origin(origin)

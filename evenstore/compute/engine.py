@@ -1,0 +1,177 @@
+"""The Feast batch engine: `feast materialize` and `materialize-incremental` run through it."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from feast import (
+    BatchFeatureView,
+    Entity,
+    FeatureView,
+    OnDemandFeatureView,
+    RepoConfig,
+    StreamFeatureView,
+)
+from feast.feature_view import FeatureViewState
+from feast.infra.common.materialization_job import (
+    MaterializationJob,
+    MaterializationJobStatus,
+    MaterializationTask,
+)
+from feast.infra.compute_engines.base import ComputeEngine
+from feast.infra.offline_stores.offline_store import OfflineStore
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
+from typing_extensions import override
+
+from evenstore.clock import SystemClock, clock_from_environment, datetime_to_us
+from evenstore.compute.run import RunSummary, ViewRun
+from evenstore.compute.watermark import delete_watermarks
+from evenstore.duckdb_session import SessionLimits
+from evenstore.errors import ConfigurationError
+from evenstore.feast_versions import check_feast_version
+from evenstore.online.store import RedisOnlineStore
+from evenstore.schema.compile import compile_feature_view
+from evenstore.schema.source import open_source
+
+__all__ = ["DuckDBComputeEngine", "DuckDBComputeEngineConfig", "ViewJob"]
+
+check_feast_version()
+
+_View = BatchFeatureView | StreamFeatureView | FeatureView
+
+
+class DuckDBComputeEngineConfig(FeastConfigBaseModel):
+    """The `batch_engine` section of feature_store.yaml."""
+
+    type: str = "evenstore.compute.engine.DuckDBComputeEngine"
+    """The class; Feast finds this configuration beside it."""
+
+    memory_limit: str | None = None
+    """Most memory of DuckDB in one run, such as `4GB`. Default: 80 % of the machine."""
+
+    threads: int | None = None
+    """DuckDB's threads in one run. Default: one per core."""
+
+
+class ViewJob(MaterializationJob):
+    """A finished run, as Feast wants to hear of it."""
+
+    def __init__(self, task: MaterializationTask, summary: RunSummary) -> None:
+        self.task = task
+        self.summary = summary
+        self._job_id = f"{task.feature_view.name}-{uuid.uuid4().hex}"
+
+    @override
+    def status(self) -> MaterializationJobStatus:
+        return MaterializationJobStatus.SUCCEEDED
+
+    @override
+    def error(self) -> BaseException | None:
+        return None
+
+    @override
+    def should_be_retried(self) -> bool:
+        return False
+
+    @override
+    def job_id(self) -> str:
+        return self._job_id
+
+    @override
+    def url(self) -> str | None:
+        return None
+
+
+class DuckDBComputeEngine(ComputeEngine):
+    """Streams the newest rows of a view from Parquet to Redis.
+
+    Feast makes one object per feature store; failures are raised, so that Feast records no
+    interval.
+
+    Raises:
+        ConfigurationError: The online store is not evenstore's, whose write rule a run relies on.
+    """
+
+    def __init__(
+        self,
+        *,
+        repo_config: RepoConfig,
+        offline_store: OfflineStore,
+        online_store: OnlineStore,
+        **settings: Any,
+    ) -> None:
+        super().__init__(
+            repo_config=repo_config, offline_store=offline_store, online_store=online_store
+        )
+        if not isinstance(online_store, RedisOnlineStore):
+            msg = f"batch_engine needs evenstore's online store, not {type(online_store).__name__}"
+            raise ConfigurationError(
+                msg, hint="online_store: {type: evenstore.online.store.RedisOnlineStore}"
+            )
+        self._store = online_store
+        self._limits = SessionLimits(settings.get("memory_limit"), settings.get("threads"))
+
+    @override
+    def update(
+        self,
+        project: str,
+        views_to_delete: Sequence[_View],
+        views_to_keep: Sequence[_View | OnDemandFeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+    ) -> None:
+        """Forget the watermarks of views that are gone; Feast calls this on every apply."""
+        names = [view.name for view in views_to_delete]
+        if names:
+            delete_watermarks(self._store.client(self.repo_config), project, names)
+
+    @override
+    def teardown_infra(
+        self, project: str, fvs: Sequence[_View], entities: Sequence[Entity]
+    ) -> None:
+        """Forget the watermarks of a project that is torn down."""
+        names = [view.name for view in fvs]
+        delete_watermarks(self._store.client(self.repo_config), project, names)
+
+    @override
+    def _materialize_one(
+        self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
+    ) -> MaterializationJob:
+        _keep_serving(registry, task)
+        # Taken before the files are listed: a later snapshot must never have the lower sequence.
+        sequence_us = SystemClock().now_us()
+        repo_path = Path(self.repo_config.repo_path or ".")
+        view = compile_feature_view(task.feature_view)
+        run = ViewRun(
+            client=self._store.client(self.repo_config),
+            project=task.project,
+            view=view,
+            source=open_source(task.feature_view, view, repo_path),
+            clock=clock_from_environment(),
+            sequence_us=sequence_us,
+            limits=self._limits,
+        )
+        summary = run.execute(
+            start_us=datetime_to_us(task.start_time, naive_is_utc=True),
+            end_us=datetime_to_us(task.end_time, naive_is_utc=True),
+        )
+        sys.stderr.write(f"{summary}\n")
+        return ViewJob(task, summary)
+
+
+def _keep_serving(registry: BaseRegistry, task: MaterializationTask) -> None:
+    """Commit the view back to AVAILABLE_ONLINE.
+
+    Feast has just set it to MATERIALIZING and would refuse SDK reads until the run ends, or for
+    ever after a kill.
+    """
+    view = task.feature_view
+    if getattr(view, "state", None) == FeatureViewState.MATERIALIZING:
+        view.state = FeatureViewState.AVAILABLE_ONLINE
+        registry.apply_feature_view(view, task.project, commit=True)

@@ -1,0 +1,211 @@
+"""One materialization run of one view.
+
+Reads the newest rows, streams them to Redis, moves the watermark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import redis
+from typing_extensions import override
+
+from evenstore.clock import Clock
+from evenstore.codec.arrow_rows import ArrowRowEncoder
+from evenstore.compute.plan import RunPlan, changed_files, plan_run
+from evenstore.compute.watermark import FileVersion, Watermark, read_watermark, write_watermark
+from evenstore.duckdb_session import SessionLimits, open_session
+from evenstore.errors import EvenstoreError, MaterializationError
+from evenstore.online.lookup import DEFAULT_MAX_SKEW_US
+from evenstore.online.writer import RowWriter, WriteCount
+from evenstore.progress import open_progress
+from evenstore.schema.arrow import arrow_type
+from evenstore.schema.files import SourceFiles
+from evenstore.schema.model import FeatureViewSchema
+from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
+from evenstore.sql.relation import CREATED_US, EVENT_US, IS_AMBIGUOUS
+
+__all__ = ["RunSummary", "ViewRun"]
+
+_ROWS_PER_BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did.
+
+    Attributes:
+        view: The view's name.
+        plan: The interval loaded, and why.
+        n_read: Newest rows read, one per entity.
+        n_written: Rows that were greater than the stored ones.
+        n_superseded: Rows that were not.
+        n_ambiguous: Winners that only their content set apart.
+        n_late_files: Files read that the last run had not seen.
+    """
+
+    view: str
+    plan: RunPlan
+    n_read: int
+    n_written: int
+    n_superseded: int
+    n_ambiguous: int
+    n_late_files: int
+
+    @override
+    def __str__(self) -> str:
+        ambiguous = f", {self.n_ambiguous:,} ambiguous" if self.n_ambiguous else ""
+        return (
+            f"{self.view}: {self.n_read:,} rows read, {self.n_written:,} written, "
+            f"{self.n_superseded:,} superseded{ambiguous} ({self.plan.reason})"
+        )
+
+
+@dataclass(frozen=True)
+class ViewRun:
+    """A run of one view, ready to start.
+
+    `sequence_us` is the machine's instant at which the source's files were listed, also where the
+    clock that ttl and future rows go by is frozen: it orders reads of the source, not events.
+
+    A run that is killed loses nothing: rows already written are right, the watermark has not moved,
+    and the next run reads the same interval again.
+    """
+
+    client: redis.Redis
+    project: str
+    view: FeatureViewSchema
+    source: SourceFiles
+    clock: Clock
+    sequence_us: int
+    limits: SessionLimits
+
+    def execute(self, *, start_us: int, end_us: int) -> RunSummary:
+        """Load an interval, both ends inclusive.
+
+        Rows without a join key or event timestamp name nothing and are left out, as joins leave
+        them out.
+
+        Raises:
+            MaterializationError: Reading, encoding or writing failed; the message says how far it
+                got.
+        """
+        until_us = min(end_us, self.clock.now_us() + DEFAULT_MAX_SKEW_US)
+        watermark = read_watermark(self.client, self.project, self.view.name)
+        sequence_us = self.sequence_us
+        if watermark is not None:  # The machine's clock may have been set back.
+            sequence_us = max(sequence_us, watermark.sequence_us + 1)
+        files = _file_versions(self.source)
+        unread = changed_files(watermark, files)
+        plan = plan_run(
+            self.view,
+            watermark,
+            start_us=start_us,
+            end_us=until_us,
+            earliest_unread_us=self._earliest_us(unread) if watermark else None,
+        )
+        counter = _Counter()
+        try:
+            self._load(plan, sequence_us, counter)
+        except EvenstoreError as exc:
+            raise MaterializationError(
+                exc.message,
+                view=self.view.name,
+                rows_written=counter.written.n_written,
+                hint=exc.hint,
+            ) from exc
+        self._move_watermark(watermark, files, until_us, sequence_us)
+        return RunSummary(
+            view=self.view.name,
+            plan=plan,
+            n_read=counter.n_read,
+            n_written=counter.written.n_written,
+            n_superseded=counter.written.n_superseded,
+            n_ambiguous=counter.n_ambiguous,
+            n_late_files=len(unread) if watermark else 0,
+        )
+
+    def _earliest_us(self, paths: tuple[str, ...]) -> int | None:
+        if not paths:
+            return None
+        unread = SourceFiles(
+            paths,
+            self.source.event,
+            self.source.created,
+            self.source.columns,
+            self.source.timestamp_features,
+        )
+        with open_session(self.limits) as session:
+            row = session.execute(build_earliest_event_sql(unread, self.view)).fetchone()
+        return None if row is None else row[0]
+
+    def _load(self, plan: RunPlan, sequence_us: int, counter: _Counter) -> None:
+        encoder = ArrowRowEncoder(self.view, self.project, sequence_us=sequence_us)
+        writer = RowWriter(self.client, self.view)
+        with open_progress(self.view.name) as progress:
+            for batch in self._batches(plan):
+                rows = encoder.encode(batch, event_column=EVENT_US, created_column=CREATED_US)
+                counter.count(batch, writer.write(rows))
+                progress.advance(batch.num_rows)
+
+    def _batches(self, plan: RunPlan) -> Iterator[pa.RecordBatch]:
+        sql = build_latest_rows_sql(
+            self.source, self.view, since_us=plan.since_us, until_us=plan.until_us
+        )
+        declared = {
+            field.name: arrow_type(field.dtype)
+            for field in (*self.view.join_keys, *self.view.features)
+        }
+        with open_session(self.limits) as session:
+            reader: pa.RecordBatchReader = session.sql(sql).to_arrow_reader(_ROWS_PER_BATCH)
+            for batch in reader:
+                schema = pa.schema(
+                    [
+                        (name, declared.get(name, batch.schema.field(name).type))
+                        for name in batch.schema.names
+                    ]
+                )
+                yield batch.cast(schema)
+
+    def _move_watermark(
+        self,
+        previous: Watermark | None,
+        files: Mapping[str, FileVersion],
+        until_us: int,
+        sequence_us: int,
+    ) -> None:
+        same_schema = previous is not None and previous.fingerprint == self.view.fingerprint
+        event_end_us = (
+            max(until_us, previous.event_end_us) if previous and same_schema else until_us
+        )
+        write_watermark(
+            self.client,
+            self.project,
+            self.view.name,
+            Watermark(event_end_us, files, self.view.fingerprint, sequence_us),
+        )
+
+
+class _Counter:
+    """Counts while a run goes on, so that a failure can say how far it got."""
+
+    def __init__(self) -> None:
+        self.n_read = 0
+        self.n_ambiguous = 0
+        self.written = WriteCount(0, 0)
+
+    def count(self, batch: pa.RecordBatch, written: WriteCount) -> None:
+        self.n_read += batch.num_rows
+        self.n_ambiguous += batch.column(IS_AMBIGUOUS).true_count
+        self.written += written
+
+
+def _file_versions(source: SourceFiles) -> dict[str, FileVersion]:
+    versions = {}
+    for path in source.paths:
+        stat = Path(path).stat()
+        versions[path] = (stat.st_size, stat.st_mtime_ns)
+    return versions

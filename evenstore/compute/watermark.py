@@ -1,0 +1,95 @@
+"""How far a view is materialized, kept in Redis beside its rows: both must live and die together.
+
+After a FLUSH, an eviction or a failover that lost writes the watermark is gone with the rows, and
+the next run loads all again. One Redis hash per project, one field per view, JSON. A watermark is
+written only after the rows it speaks of; two runs of one view at the same time can only set it
+back, which costs a second reading and loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import redis
+
+from evenstore.errors import CorruptRowError
+from evenstore.online.connection import execute
+
+__all__ = ["FileVersion", "Watermark", "delete_watermarks", "read_watermark", "write_watermark"]
+
+_VERSION = 1
+
+FileVersion = tuple[int, int]
+"""Size in bytes and modification time in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """What the last run of a view had loaded when it ended.
+
+    Attributes:
+        event_end_us: Every row of the files read with an event timestamp up to here is in Redis.
+        files: The source files read, by path relative to their common folder.
+        fingerprint: The view's schema then; with another one all is loaded again.
+        sequence_us: The ingest sequence of the last run.
+    """
+
+    event_end_us: int
+    files: Mapping[str, FileVersion]
+    fingerprint: str
+    sequence_us: int
+
+
+def read_watermark(client: redis.Redis, project: str, view_name: str) -> Watermark | None:
+    """Read a view's watermark; None when nothing is known to be in Redis.
+
+    A watermark of another format version counts as none: loading all again is always right.
+
+    Raises:
+        CorruptRowError: The stored text is no watermark.
+    """
+    (text,) = execute(client, [(b"HGET", _key(project), view_name.encode())])
+    if text is None:
+        return None
+    try:
+        data = json.loads(str(text, "utf-8") if isinstance(text, bytes) else str(text))
+        if data["version"] != _VERSION:
+            return None
+        return Watermark(
+            event_end_us=int(data["event_end_us"]),
+            files={path: (int(size), int(mtime)) for path, (size, mtime) in data["files"].items()},
+            fingerprint=str(data["fingerprint"]),
+            sequence_us=int(data["sequence_us"]),
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        msg = f"{view_name}: the stored watermark cannot be read"
+        raise CorruptRowError(msg, hint="delete it, and the next run loads everything") from exc
+
+
+def write_watermark(
+    client: redis.Redis, project: str, view_name: str, watermark: Watermark
+) -> None:
+    """Store a view's watermark; call it only when the rows are in Redis."""
+    text = json.dumps(
+        {
+            "version": _VERSION,
+            "event_end_us": watermark.event_end_us,
+            "files": dict(watermark.files),
+            "fingerprint": watermark.fingerprint,
+            "sequence_us": watermark.sequence_us,
+        },
+        separators=(",", ":"),
+    )
+    execute(client, [(b"HSET", _key(project), view_name.encode(), text.encode())])
+
+
+def delete_watermarks(client: redis.Redis, project: str, view_names: list[str]) -> None:
+    """Forget some views' watermarks."""
+    if view_names:
+        execute(client, [(b"HDEL", _key(project), *(name.encode() for name in view_names))])
+
+
+def _key(project: str) -> bytes:
+    return b"evenstore:watermarks:" + project.encode()

@@ -1,0 +1,66 @@
+"""Publishes rows into a source's folder.
+
+A new immutable file each time, history is never rewritten.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import FileSource
+from feast.data_source import DataSource
+
+from evenstore.errors import OfflineStoreError
+from evenstore.schema.source import find_files, read_column_types, resolve_path
+
+__all__ = ["publish_rows"]
+
+
+def publish_rows(source: DataSource, repo_path: Path | None, table: pa.Table) -> Path:
+    """Write rows as one new file beside a source's others.
+
+    The file gets its name when it is complete, so that a reader never sees a part; writers at the
+    same time lose nothing.
+
+    Returns:
+        The new file.
+
+    Raises:
+        OfflineStoreError: The source is one file or a glob, or its columns differ from the rows'.
+    """
+    if not isinstance(source, FileSource):
+        msg = f"data source `{source.name}` is a {type(source).__name__}"
+        raise OfflineStoreError(msg, hint="only FileSource is supported yet")
+    folder = Path(resolve_path(source.path, repo_path))
+    if folder.is_file() or "*" in str(folder):
+        msg = f"data source `{source.name}` is one file or a glob: it cannot be added to"
+        raise OfflineStoreError(msg, hint="point the source at a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_columns(source, repo_path, folder, table)
+    name = f"{uuid.uuid4().hex}.parquet"
+    temporary = folder / f".{name}.tmp"
+    try:
+        pq.write_table(table, temporary)
+        published = folder / name
+        temporary.replace(published)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return published
+
+
+def _check_columns(
+    source: DataSource, repo_path: Path | None, folder: Path, table: pa.Table
+) -> None:
+    if not any(folder.rglob("*.parquet")):
+        return
+    wanted = read_column_types(find_files(source, repo_path))
+    given = dict(zip(table.schema.names, table.schema.types, strict=True))
+    if given != wanted:
+        differing = sorted(
+            name for name in {*given, *wanted} if given.get(name) != wanted.get(name)
+        )
+        msg = f"data source `{source.name}`: columns differ from its files: {', '.join(differing)}"
+        raise OfflineStoreError(msg, hint="write the same columns with the same types")

@@ -1,0 +1,87 @@
+"""The newest row of every entity: what a materialization loads and a golden set is drawn from."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+from evenstore.schema.files import SourceFiles
+from evenstore.schema.model import FeatureViewSchema
+from evenstore.sql.quoting import quote_identifier
+from evenstore.sql.relation import (
+    CREATED_US,
+    EVENT_US,
+    IS_AMBIGUOUS,
+    N_ROWS,
+    build_feature_rows_sql,
+    content_columns,
+)
+
+__all__ = ["build_latest_rows_sql"]
+
+
+def build_latest_rows_sql(
+    source: SourceFiles, view: FeatureViewSchema, *, since_us: int, until_us: int
+) -> str:
+    """Build the selection of each entity's greatest row in the total order.
+
+    Args:
+        source: The view's files.
+        view: The view.
+        since_us: Earliest event timestamp, inclusive, in microseconds.
+        until_us: Latest event timestamp, inclusive, in microseconds.
+
+    Returns:
+        One SELECT statement without side effects.
+
+    Shapes:
+        out: one row per entity key x (join keys, features, `_event_us`, `_created_us`, `_n_rows`,
+            `_is_ambiguous`); no order.
+
+    Guarantees:
+        `_n_rows` counts the entity's rows in the interval. `_is_ambiguous` tells that the winner is
+        tied on both timestamps with a row of other content, so that content decided.
+    """
+    keys = ", ".join(quote_identifier(key.name) for key in view.join_keys)
+    by_entity = f"partition by {keys} " if keys else ""
+    by_instant = f"partition by {', '.join(filter(None, [keys, EVENT_US, CREATED_US]))}"
+    content = [quote_identifier(field.name) for field in content_columns(view)]
+    descending = ", ".join(
+        [f"{EVENT_US} desc", f"{CREATED_US} desc nulls last"]
+        + [f"{name} desc nulls last" for name in content]
+    )
+    packed = ", ".join(f"c{i} := {name}" for i, name in enumerate(content))
+    names = [*(key.name for key in view.join_keys), *(field.name for field in view.features)]
+    columns = ",\n  ".join(quote_identifier(name) for name in names)
+    return f"""\
+with feature_rows as (
+{indent(build_feature_rows_sql(source, view), "  ")}
+),
+placed as (
+  select
+    *,
+    row_number() over (entity order by {descending}) as _place,
+    count(*) over entity as {N_ROWS},
+    min(struct_pack({packed})) over instant
+      is distinct from max(struct_pack({packed})) over instant as {IS_AMBIGUOUS}
+  from feature_rows
+  where {EVENT_US} between {int(since_us)} and {int(until_us)}
+  window entity as ({by_entity.strip()}), instant as ({by_instant})
+)
+select
+  {columns},
+  {EVENT_US},
+  {CREATED_US},
+  {N_ROWS},
+  {IS_AMBIGUOUS}
+from placed
+where _place = 1"""
+
+
+def build_earliest_event_sql(source: SourceFiles, view: FeatureViewSchema) -> str:
+    """Build the selection of the earliest event timestamp of some files, null without rows.
+
+    Shapes:
+        out: one row x (int64 microseconds).
+    """
+    rows = indent(build_feature_rows_sql(source, view), "  ")
+    return f"select min({EVENT_US})\nfrom (\n{rows}\n)"

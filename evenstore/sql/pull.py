@@ -1,0 +1,67 @@
+"""Plain selections from a source, in the source's own names and types: Feast's pulls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenstore.schema.files import TimestampColumn
+from evenstore.sql.quoting import quote_identifier
+from evenstore.sql.relation import build_instant_us, build_scan_sql
+
+__all__ = ["Pull", "build_pull_sql"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What Feast asks a source for.
+
+    Attributes:
+        join_keys: Columns that name the entity.
+        features: Feature columns.
+        timestamp_field: Event timestamp column.
+        created_timestamp_column: Created timestamp column, None where the source has none.
+        start_us: Earliest event timestamp, inclusive; None for no bound.
+        end_us: Latest event timestamp, inclusive; None for no bound.
+        is_latest: Only the newest row of every entity.
+    """
+
+    join_keys: tuple[str, ...]
+    features: tuple[str, ...]
+    timestamp_field: str
+    created_timestamp_column: str | None
+    start_us: int | None
+    end_us: int | None
+    is_latest: bool
+
+
+def build_pull_sql(
+    pull: Pull, paths: tuple[str, ...], *, event: TimestampColumn, created: TimestampColumn | None
+) -> str:
+    """Build the selection of all rows, or of each entity's newest row, in an interval.
+
+    Returns:
+        One SELECT statement: join keys, features, event timestamp and created timestamp, under the
+            source's names.
+    """
+    stamps = [event.name, *([created.name] if created else [])]
+    names = list(dict.fromkeys([*pull.join_keys, *pull.features, *stamps]))
+    columns = ",\n  ".join(quote_identifier(name) for name in names)
+    bounds = [
+        f"{build_instant_us(event)} {operator} {int(bound)}"
+        for operator, bound in ((">=", pull.start_us), ("<=", pull.end_us))
+        if bound is not None
+    ]
+    where = f"\nwhere {' and '.join(bounds)}" if bounds else ""
+    newest = f"\nqualify row_number() over ({_newest_first(pull, event, created)}) = 1"
+    scan = build_scan_sql(paths)
+    return f"select\n  {columns}\nfrom {scan}{where}{newest if pull.is_latest else ''}"
+
+
+def _newest_first(pull: Pull, event: TimestampColumn, created: TimestampColumn | None) -> str:
+    keys = ", ".join(quote_identifier(key) for key in pull.join_keys)
+    order = [f"{build_instant_us(event)} desc"]
+    if created is not None:
+        order.append(f"{build_instant_us(created)} desc nulls last")
+    order += [f"{quote_identifier(name)} desc nulls last" for name in sorted(pull.features)]
+    partition = f"partition by {keys} " if keys else ""
+    return f"{partition}order by {', '.join(order)}"

@@ -1,0 +1,118 @@
+"""A source's Parquet files as one normalised relation of typed feature rows.
+
+Every query of evenstore starts from this relation: join keys and features under their declared
+names and types, `event_us` and `created_us` as int64 microseconds. What a source calls its columns,
+and in which unit and zone its timestamps are, ends here.
+"""
+
+from __future__ import annotations
+
+from evenstore.dtypes import Dtype
+from evenstore.errors import SchemaError
+from evenstore.schema.files import SourceFiles, TimestampColumn
+from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.sql.quoting import quote_identifier, quote_literal
+
+__all__ = [
+    "AS_OF_US",
+    "CREATED_US",
+    "EVENT_US",
+    "IS_AMBIGUOUS",
+    "KNOWN_AT_US",
+    "N_ROWS",
+    "ROW_IDX",
+    "build_feature_rows_sql",
+    "build_instant_us",
+    "build_scan_sql",
+    "content_columns",
+    "sql_type",
+]
+
+EVENT_US = "_event_us"
+CREATED_US = "_created_us"
+ROW_IDX = "_row_idx"
+AS_OF_US = "_as_of_us"
+KNOWN_AT_US = "_known_at_us"
+N_ROWS = "_n_rows"
+IS_AMBIGUOUS = "_is_ambiguous"
+
+_RESERVED = frozenset({EVENT_US, CREATED_US, ROW_IDX, AS_OF_US, KNOWN_AT_US, N_ROWS, IS_AMBIGUOUS})
+
+_SQL_TYPES = {
+    Dtype.BYTES: "blob",
+    Dtype.STRING: "varchar",
+    Dtype.INT32: "integer",
+    Dtype.INT64: "bigint",
+    Dtype.FLOAT32: "float",
+    Dtype.FLOAT64: "double",
+    Dtype.BOOL: "boolean",
+    Dtype.UNIX_TIMESTAMP: "timestamptz",
+}
+
+
+def sql_type(dtype: Dtype) -> str:
+    """Return DuckDB's name of a declared type."""
+    element = _SQL_TYPES[dtype.element]
+    return f"{element}[]" if dtype.is_list else element
+
+
+def content_columns(view: FeatureViewSchema) -> tuple[Field, ...]:
+    """Return the features in the order in which content breaks ties: by name."""
+    return tuple(sorted(view.features, key=lambda field: field.name))
+
+
+def build_scan_sql(paths: tuple[str, ...]) -> str:
+    """Build the scan of some Parquet files, columns matched by name."""
+    listed = ", ".join(quote_literal(path) for path in paths)
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+
+
+def build_feature_rows_sql(source: SourceFiles, view: FeatureViewSchema) -> str:
+    """Build the normalised relation of one view.
+
+    Shapes:
+        out: the source's rows x (join keys, features, `_event_us`, `_created_us`).
+
+    Raises:
+        SchemaError: A column has a name that the joins use themselves.
+
+    Units:
+        `_event_us`, `_created_us`: int64 microseconds since the epoch, UTC, floored; naive source
+        timestamps are UTC. UNIX_TIMESTAMP features: timestamptz, floored to whole seconds.
+    """
+    for field in (*view.join_keys, *view.features):
+        if field.name in _RESERVED:
+            msg = f"{view.name}: `{field.name}` is a name that the joins use themselves"
+            raise SchemaError(msg, hint="rename the column with a field mapping")
+    named = dict(source.columns)
+    selected = [
+        f"{_typed(named[field.name], field, source)} as {quote_identifier(field.name)}"
+        for field in (*view.join_keys, *view.features)
+    ]
+    selected.append(f"{build_instant_us(source.event)} as {EVENT_US}")
+    created = "cast(null as bigint)" if source.created is None else build_instant_us(source.created)
+    selected.append(f"{created} as {CREATED_US}")
+    columns = ",\n  ".join(selected)
+    return f"select\n  {columns}\nfrom {build_scan_sql(source.paths)}"
+
+
+def _typed(column: str, field: Field, source: SourceFiles) -> str:
+    quoted = quote_identifier(column)
+    if field.dtype is Dtype.UNIX_TIMESTAMP:
+        instant_us = build_instant_us(
+            TimestampColumn(column, has_ns=column in source.timestamp_features)
+        )
+        return f"make_timestamptz({_floor(instant_us, 1_000_000)} * 1000000)"
+    return f"cast({quoted} as {sql_type(field.dtype)})"
+
+
+def build_instant_us(column: TimestampColumn) -> str:
+    """Build a timestamp column as int64 microseconds, floored; naive timestamps are UTC."""
+    quoted = quote_identifier(column.name)
+    # epoch_us() rounds nanoseconds (and has no form for zoned ones); a later instant would leak.
+    return _floor(f"epoch_ns({quoted})", 1000) if column.has_ns else f"epoch_us({quoted})"
+
+
+def _floor(value: str, unit: int) -> str:
+    # `//` truncates towards zero: before 1970 that is the later instant.
+    return f"(({value} - (({value} % {unit}) + {unit}) % {unit}) // {unit})"
