@@ -20,9 +20,10 @@ EvenstoreError
 │  └─ FutureRowError               (also ValueError)      a row later than now plus the allowed skew
 ├─ MaterializationError            carries view and rows written so far
 ├─ TransformError                  a feature SQL file or its input
-├─ GatewayError                    an answer of the gateway that is not a result; carries code and
-status ├─ ParityError                     the comparison could not be made (a violation is a result,
-not an error) └─ TrainingError                   a dataset, split or model that cannot be made ```
+├─ GatewayError                    the gateway's answer is an error; carries code and status
+├─ ParityError                     the comparison could not be made (a violation is a result)
+└─ TrainingError                   a dataset, split or model that cannot be made
+```
 
 Every error has a `code` (kebab-case, stable, listed in docs/reference/errors.md), a message that
 says what was wrong and where, and, when there is one, a `hint` with the next action.

@@ -46,7 +46,10 @@ class NullProgress:
 class LineProgress:
     """One plain line every five seconds, the first after one second; for logs and pipes."""
 
-    def __init__(self, label: str, total: int | None, unit: str, stream: TextIO) -> None:
+    def __init__(
+        self, label: str, total: int | None, unit: str, stream: TextIO, *, shows_rate: bool = True
+    ) -> None:
+        self._shows_rate = shows_rate
         self._label = label
         self._total = total
         self._unit = unit
@@ -61,10 +64,12 @@ class LineProgress:
         now_s = time.monotonic()
         if now_s >= self._next_line_s:
             self._next_line_s = now_s + _LINE_INTERVAL_S
-            rate = self._n_done / (now_s - self._started_s)
+            rate = (
+                f" ({self._n_done / (now_s - self._started_s):,.0f}/s)" if self._shows_rate else ""
+            )
             total = "" if self._total is None else f" of {self._total:,}"
             print(
-                f"{self._label}: {self._n_done:,}{total} {self._unit} ({rate:,.0f}/s)",
+                f"{self._label}: {self._n_done:,}{total} {self._unit}{rate}",
                 file=self._stream,
                 flush=True,
             )
@@ -84,7 +89,12 @@ class RichBar:
 
 @contextmanager
 def open_progress(
-    label: str, *, total: int | None = None, unit: str = "rows", stream: TextIO | None = None
+    label: str,
+    *,
+    total: int | None = None,
+    unit: str = "rows",
+    shows_rate: bool = True,
+    stream: TextIO | None = None,
 ) -> Iterator[Progress]:
     """Show progress of one piece of work while the block runs.
 
@@ -92,6 +102,7 @@ def open_progress(
         label: What is done, such as a view's name.
         total: How much there is, where known.
         unit: What is counted.
+        shows_rate: Whether a plain line gives units per second too.
         stream: Where to show it; stderr by default.
     """
     out = sys.stderr if stream is None else stream
@@ -100,7 +111,7 @@ def open_progress(
         or importlib.util.find_spec("rich") is None
         or os.environ.get("TERM") == "dumb"
     ):
-        yield LineProgress(label, total, unit, out)
+        yield LineProgress(label, total, unit, out, shows_rate=shows_rate)
         return
     from rich.console import Console
     from rich.progress import (

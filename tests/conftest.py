@@ -1,0 +1,43 @@
+"""What every test can rely on.
+
+Its own Redis, and an environment no developer's shell can change.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from redis import Redis
+
+from evenstore.redis_server import RedisServer, embedded_redis
+
+# Time is never judged here, and a failure prints what replays it: CI keeps no example database.
+settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in tuple(os.environ):
+        if name.startswith("EVENSTORE_") and name != "EVENSTORE_TEST_SCALE":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real server of this test process (one per pytest-xdist worker), stopped at its end."""
+    # Without EVENSTORE_REDIS_URL: tests flush their server, so it must never be somebody's own.
+    environ = {"PATH": os.environ.get("PATH", "")}
+    with embedded_redis(tmp_path_factory.mktemp("redis"), environ=environ) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of the test server, emptied."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
