@@ -1,0 +1,174 @@
+"""Entity rows: where they come from, and what they must be before they are joined."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evenstore.dtypes import Dtype
+from evenstore.errors import ConfigurationError, EntityRowsError
+from evenstore.offline.entity_rows import to_instants_us
+from evenstore.schema.arrow import arrow_type, is_exact_widening
+from evenstore.schema.model import Field
+from evenstore.schema.request import FeatureRequest
+from training.manifest import DatasetSpec, event_timestamp_of, status_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["EntityRowsSource", "check_entity_rows", "read_entity_rows"]
+
+EntityRowsSource: TypeAlias = Union[pa.Table, "pd.DataFrame", "pl.DataFrame", Path]
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def read_entity_rows(source: EntityRowsSource) -> pa.Table:
+    """Read entity rows as an Arrow table with plain string and binary columns.
+
+    Args:
+        source: A table, a pandas or polars frame, or the path of a Parquet file.
+
+    Raises:
+        ConfigurationError: There is no such file, or it is not Parquet.
+        EntityRowsError: Two columns have one name, or the object is of no known kind.
+    """
+    table = _to_arrow(source).replace_schema_metadata(None)
+    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if repeated:
+        msg = f"entity rows have more than one column `{repeated[0]}`"
+        raise EntityRowsError(msg, hint="rename or drop one of them")
+    fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def check_entity_rows(table: pa.Table, request: FeatureRequest, spec: DatasetSpec) -> pa.Table:
+    """Check entity rows against what a feature service needs, and widen columns to their types.
+
+    A null join key is kept: it names no entity, and its features come back NOT_FOUND.
+
+    Returns:
+        The same rows and columns: instants floored to `timestamp[us, UTC]`, join keys and request
+            columns in their declared types.
+
+    Raises:
+        EntityRowsError: There are no rows; a column is missing, has a name that the join makes, or
+            a type that cannot be widened exactly; a timestamp is naive or null; a label is null.
+            The message names the column and, where there is one, the row.
+    """
+    _check_columns(table, request, spec)
+    if table.num_rows == 0:
+        msg = "there are no entity rows"
+        raise EntityRowsError(msg, hint="give at least one row to join features to")
+    for column in (spec.event_timestamp_column, spec.label_timestamp_column):
+        if column is not None:
+            table = _replace(table, column, _instants(table, column))
+    for field in request.entity_columns:
+        table = _replace(table, field.name, _widened(table, field, "join key"))
+    for field in request.request_fields:
+        table = _replace(table, field.name, _widened(table, field, "request column"))
+    _refuse_null_labels(table, spec.label)
+    return table
+
+
+def _to_arrow(source: Any) -> Any:
+    if isinstance(source, Path):
+        return _read_file(source)
+    if isinstance(source, pa.Table):
+        return source
+    # A frame can only come from a library that is loaded: none is imported to find out.
+    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
+    if pandas is not None and isinstance(source, pandas.DataFrame):
+        return pa.Table.from_pandas(source, preserve_index=False)
+    if polars is not None and isinstance(source, polars.DataFrame):
+        return source.to_arrow()
+    msg = f"entity rows cannot be a {type(source).__name__}"
+    raise EntityRowsError(
+        msg, hint="give a pyarrow Table, a pandas or polars DataFrame, or a pathlib.Path"
+    )
+
+
+def _read_file(path: Path) -> Any:
+    if not path.is_file():
+        msg = f"there is no file of entity rows: `{path}`"
+        raise ConfigurationError(msg, hint="give the path of a Parquet file")
+    try:
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowInvalid, OSError) as exc:
+        msg = f"`{path}` cannot be read as Parquet: {exc}"
+        raise ConfigurationError(msg, hint="write the entity rows as Parquet") from exc
+
+
+def _plain_type(kind: Any) -> Any:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or kind == pa.string_view():
+        return pa.string()
+    if pa.types.is_large_binary(kind) or kind == pa.binary_view():
+        return pa.binary()
+    return kind
+
+
+def _check_columns(table: Any, request: FeatureRequest, spec: DatasetSpec) -> None:
+    roles = {spec.event_timestamp_column: "event timestamp"}
+    roles |= {field.name: "join key" for field in request.entity_columns}
+    roles |= {field.name: "request column" for field in request.request_fields}
+    for name, role in ((spec.label, "label"), (spec.label_timestamp_column, "label timestamp")):
+        if name in roles:
+            msg = f"`{name}` cannot be the {role}: it is already a {roles[name]}"
+            raise EntityRowsError(msg, hint=f"name another column as the {role}")
+        if name is not None:
+            roles[name] = role
+    missing = [name for name in roles if name not in table.column_names]
+    if missing:
+        msg = f"entity rows have no column `{missing[0]}` ({roles[missing[0]]})"
+        raise EntityRowsError(msg, hint="columns given: " + ", ".join(table.column_names))
+    outputs = {column.output_name(full_feature_names=True) for column in request.columns}
+    reserved = {made for name in outputs for made in _made_columns(name)}
+    for name in table.column_names:
+        if name in reserved:
+            msg = f"entity rows already have a column `{name}`, which the join makes"
+            raise EntityRowsError(msg, hint="rename or drop it")
+
+
+def _made_columns(feature: str) -> tuple[str, str, str]:
+    return feature, status_of(feature), event_timestamp_of(feature)
+
+
+def _instants(table: Any, name: str) -> Any:
+    return to_instants_us(table.column(name), name).cast(_INSTANT)
+
+
+def _refuse_null_labels(table: Any, name: str) -> None:
+    column = table.column(name)
+    if column.null_count:
+        row_idx = pc.index(pc.is_null(column), pa.scalar(value=True)).as_py()
+        msg = f"entity rows: label `{name}` is null in row {row_idx}"
+        if column.null_count > 1:
+            msg += f" and in {column.null_count - 1:,} more"
+        raise EntityRowsError(
+            msg, hint="drop rows whose label is not known yet: nothing is learned from them"
+        )
+
+
+def _widened(table: Any, field: Field, role: str) -> Any:
+    column = table.column(field.name)
+    if not is_exact_widening(column.type, field.dtype):
+        msg = (
+            f"entity rows: {role} `{field.name}` is {column.type}, declared as {field.dtype.value}"
+        )
+        raise EntityRowsError(msg, hint=f"convert it to {arrow_type(field.dtype)}")
+    if field.dtype.element is Dtype.UNIX_TIMESTAMP and not field.dtype.is_list:
+        return _instants(table, field.name)
+    return column.cast(arrow_type(field.dtype))
+
+
+def _replace(table: Any, name: str, column: Any) -> Any:
+    return table.set_column(table.column_names.index(name), name, column)

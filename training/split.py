@@ -1,0 +1,126 @@
+"""Time-based splits: the past trains, the future tests, and no label of the past reaches into it.
+
+A row of the past whose label was not yet known when the test period begins would bring the test
+period's events into training; such rows are purged. `split_at` is one fold; walk-forward folds are
+calls of it with a moving cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from evenstore.clock import format_us
+from evenstore.errors import TrainingError
+
+__all__ = ["Instants", "RowIndexes", "TimeSplit", "split_at", "split_by_time"]
+
+Instants: TypeAlias = npt.NDArray[np.int64]
+RowIndexes: TypeAlias = npt.NDArray[np.intp]
+
+_US_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimeSplit:
+    """Row indexes of one split, each ascending; every row is in exactly one of the three.
+
+    Attributes:
+        train: Rows before the cut whose label window ends at or before it.
+        test: Rows at or after the cut.
+        purged: Rows before the cut whose label window reaches beyond it.
+        cut_us: The first instant of the test period.
+    """
+
+    train: RowIndexes
+    test: RowIndexes
+    purged: RowIndexes
+    cut_us: int
+
+
+def split_by_time(
+    times_us: Instants,
+    *,
+    test_share: float,
+    purge_us: int,
+    label_times_us: Instants | None = None,
+) -> TimeSplit:
+    """Split at the instant that leaves the share of test rows closest to the one asked for.
+
+    Rows of one instant stay together, so that the share is met only as closely as the instants
+    allow; of two equally close cuts the later one is taken. No randomness takes part.
+
+    Args:
+        times_us: The entity rows' instants, in any order.
+        test_share: Share of rows to test on, between 0 and 1, both excluded.
+        purge_us: The least length of every row's label window.
+        label_times_us: When each label was known, where that is stated; a row's window ends at the
+            later of this and its instant plus `purge_us`.
+
+    Raises:
+        TrainingError: The share or the purge is out of range, all rows have one instant, or no
+            training row is left.
+    """
+    if not 0.0 < test_share < 1.0:
+        msg = f"the test share must lie between 0 and 1: {test_share!r}"
+        raise TrainingError(msg, hint="for example 0.25")
+    instants, counts = np.unique(times_us, return_counts=True)
+    n_instants = len(instants)
+    if n_instants <= 1:
+        msg = f"{len(times_us):,} rows of {n_instants} instant(s) cannot be split by time"
+        raise TrainingError(msg, hint="give entity rows at several event timestamps")
+    n_from = np.cumsum(counts[::-1])[::-1]
+    distance = np.abs(n_from[1:] - test_share * len(times_us))
+    closest = len(distance) - 1 - int(np.argmin(distance[::-1]))
+    return split_at(
+        times_us,
+        cut_us=int(instants[closest + 1]),
+        purge_us=purge_us,
+        label_times_us=label_times_us,
+    )
+
+
+def split_at(
+    times_us: Instants, *, cut_us: int, purge_us: int, label_times_us: Instants | None = None
+) -> TimeSplit:
+    """Split at a given instant, which belongs to the test period; arguments as `split_by_time`.
+
+    Raises:
+        TrainingError: The purge is negative, or no training or no test row is left.
+    """
+    if purge_us < 0:
+        msg = f"the purge must not be negative: {purge_us / _US_PER_DAY:g} days"
+        raise TrainingError(msg, hint="give the length of the label's window")
+    window_ends_us = times_us + np.int64(purge_us)
+    if label_times_us is not None:
+        window_ends_us = np.maximum(window_ends_us, label_times_us)
+    is_test = times_us >= cut_us
+    is_train = ~is_test & (window_ends_us <= cut_us)
+    split = TimeSplit(
+        train=np.flatnonzero(is_train),
+        test=np.flatnonzero(is_test),
+        purged=np.flatnonzero(~is_test & ~is_train),
+        cut_us=cut_us,
+    )
+    _refuse_empty_part(split, times_us)
+    return split
+
+
+def _refuse_empty_part(split: TimeSplit, times_us: Instants) -> None:
+    if len(split.test) == 0:
+        msg = f"no row lies at or after {format_us(split.cut_us)}"
+        raise TrainingError(msg, hint="choose an earlier cut")
+    if len(split.train) == 0:
+        span_days = (split.cut_us - int(times_us.min())) / _US_PER_DAY
+        msg = (
+            f"no training row is left before {format_us(split.cut_us)}: all "
+            f"{len(split.purged):,} earlier rows have labels that reach beyond it"
+        )
+        raise TrainingError(
+            msg,
+            hint=f"the rows begin {span_days:.1f} days before that: give older entity rows, "
+            "a shorter purge or a smaller test share",
+        )
