@@ -1,0 +1,221 @@
+"""Feast's JSON form of a lookup, made from and into Python values.
+
+Deliberate differences from stock Feast: true statuses, features in the order asked for, a null
+timestamp is null, a scalar NaN is null (inside a list it stays the text `NaN`, as in stock).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from evenstore.clock import datetime_to_us, format_us, us_to_datetime
+from evenstore.dtypes import Dtype
+from evenstore.errors import EntityRowsError
+from evenstore.online.lookup import FeatureColumn, FeatureVectors
+from evenstore.schema.model import Field
+from evenstore.schema.request import FeatureRequest
+from evenstore.semantics import Status, floor_to_s
+from serving.errors import InvalidRequestError
+
+__all__ = ["NO_EVENT_TIMESTAMP", "FeastForm"]
+
+NO_EVENT_TIMESTAMP = "1970-01-01T00:00:00Z"
+"""What Feast says where there is no event timestamp."""
+
+_STATUS_NAMES = {status: status.name for status in Status}
+_US_PER_S = 1_000_000
+
+
+class FeastForm:
+    """Reads and writes the JSON of one feature request.
+
+    Build once per schema and request: converters are chosen here by type, never per value.
+    """
+
+    def __init__(self, request: FeatureRequest) -> None:
+        sent = (*request.entity_columns, *request.request_fields)
+        self._readers = {field.name: read for field in sent if (read := _reader(field)) is not None}
+        self._key_writers = [(field.name, _key_writer(field)) for field in request.entity_columns]
+        self._writers = [_writer(column.field.dtype) for column in request.columns]
+        self._names = {
+            is_full: [
+                *(field.name for field in request.entity_columns),
+                *(column.output_name(full_feature_names=is_full) for column in request.columns),
+            ]
+            for is_full in (False, True)
+        }
+        self._repeated = {
+            is_full: [name for name, count in Counter(names).items() if count > 1]
+            for is_full, names in self._names.items()
+        }
+        self._view_names = [{"name": read.view.name} for read in request.reads]
+        self._view_names += [{"name": view.name} for view in request.on_demand]
+
+    def read_columns(self, entities: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Turn a request's JSON columns into Python values.
+
+        Bytes come as base64 text and timestamps as whole seconds; everything else has its JSON type
+        already. A value that is no such text or number is left as it is: the lookup refuses it and
+        says where.
+
+        Raises:
+            EntityRowsError: A bytes value is not base64.
+        """
+        columns: dict[str, Sequence[Any]] = dict(entities)
+        for name, read in self._readers.items():
+            if name in columns:
+                columns[name] = [
+                    read(value, f"`{name}`, row {i}") for i, value in enumerate(columns[name])
+                ]
+        return columns
+
+    def check_names(self, *, full_feature_names: bool) -> None:
+        """Refuse names that would stand twice in an answer.
+
+        Raises:
+            InvalidRequestError: Two columns have one name.
+        """
+        repeated = self._repeated[full_feature_names]
+        if not repeated:
+            return
+        listed = ", ".join(f"`{name}`" for name in repeated)
+        hint = "rename one of them" if full_feature_names else "set `full_feature_names` to true"
+        msg = f"two columns of the answer would have one name: {listed}"
+        raise InvalidRequestError(msg, hint=hint)
+
+    def render(
+        self, vectors: FeatureVectors, *, full_feature_names: bool, lists_views: bool
+    ) -> bytes:
+        """Render an answer.
+
+        Args:
+            vectors: What was looked up.
+            full_feature_names: Whether features are named `view__feature`.
+            lists_views: Whether the metadata names the feature views read.
+        """
+        metadata: dict[str, Any] = {"feature_names": self._names[full_feature_names]}
+        if lists_views:
+            metadata["feature_view_metadata"] = self._view_names
+        timestamps: dict[int | None, str] = {None: NO_EVENT_TIMESTAMP}
+        results = [
+            _key_result(vectors.keys[name], write, vectors.n_rows)
+            for name, write in self._key_writers
+        ]
+        results += [
+            _feature_result(column, write, timestamps)
+            for column, write in zip(vectors.columns, self._writers, strict=True)
+        ]
+        return orjson.dumps({"metadata": metadata, "results": results})
+
+
+_Writer = Callable[[Any], Any] | None
+"""Turns a value that is not null into what orjson renders; None where it renders it as it is."""
+
+
+def _key_result(values: Sequence[Any], write: _Writer, n_rows: int) -> dict[str, Any]:
+    return {
+        "values": values if write is None else [write(value) for value in values],
+        "statuses": [Status.PRESENT.name] * n_rows,
+        "event_timestamps": [NO_EVENT_TIMESTAMP] * n_rows,
+    }
+
+
+def _feature_result(
+    column: FeatureColumn, write: _Writer, timestamps: dict[int | None, str]
+) -> dict[str, Any]:
+    values = column.values
+    for event_us in column.event_us:
+        if event_us not in timestamps and event_us is not None:
+            timestamps[event_us] = format_us(event_us)
+    return {
+        "values": values
+        if write is None
+        else [None if value is None else write(value) for value in values],
+        "statuses": [_STATUS_NAMES[status] for status in column.statuses],
+        "event_timestamps": [timestamps[event_us] for event_us in column.event_us],
+    }
+
+
+def _write_float(value: float) -> float | str | None:
+    if math.isfinite(value):
+        return value
+    return None if math.isnan(value) else _infinity(value)
+
+
+def _write_float_element(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else _infinity(value)
+
+
+def _infinity(value: float) -> str:
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _write_bytes(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _write_timestamp(value: datetime) -> int:
+    return floor_to_s(datetime_to_us(value))
+
+
+def _writer(dtype: Dtype) -> _Writer:
+    if not dtype.is_list:
+        return _WRITERS.get(dtype)
+    write_element = _write_float_element if dtype.is_float else _WRITERS.get(dtype.element)
+    if write_element is None:
+        return None
+    return lambda values: [write_element(value) for value in values]
+
+
+def _key_writer(field: Field) -> _Writer:
+    # The lookup gives timestamp keys back as the whole seconds that its key bytes hold.
+    return _write_bytes if field.dtype is Dtype.BYTES else None
+
+
+def _reader(field: Field) -> Callable[[Any, str], Any] | None:
+    read = _READERS.get(field.dtype.element)
+    if read is None or not field.dtype.is_list:
+        return read
+    return lambda values, where: (
+        [read(value, where) for value in values] if isinstance(values, list) else values
+    )
+
+
+def _read_bytes(value: Any, where: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError as exc:  # binascii.Error among them.
+        msg = f"{where}: not base64"
+        raise EntityRowsError(msg, hint="JSON carries bytes as base64 text") from exc
+
+
+def _read_timestamp(value: Any, _where: str) -> Any:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return us_to_datetime(value * _US_PER_S)
+    except OverflowError:
+        return value
+
+
+_READERS: dict[Dtype, Callable[[Any, str], Any]] = {
+    Dtype.BYTES: _read_bytes,
+    Dtype.UNIX_TIMESTAMP: _read_timestamp,
+}
+_WRITERS: dict[Dtype, Callable[[Any], Any]] = {
+    Dtype.FLOAT32: _write_float,
+    Dtype.FLOAT64: _write_float,
+    Dtype.BYTES: _write_bytes,
+    Dtype.UNIX_TIMESTAMP: _write_timestamp,
+}

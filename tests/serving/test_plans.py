@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+
+from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
+from evenstore.schema.document import read_document
+from evenstore.schema.model import RegistrySchema
+from serving.plans import Plans
+from tests.serving.stack import Stack
+
+
+@pytest.fixture
+def schema(stack: Stack) -> RegistrySchema:
+    return read_document(stack.schema_path)
+
+
+def test_a_request_is_prepared_once(schema: RegistrySchema) -> None:
+    plans = Plans(schema)
+    assert plans.for_service("all_types") is plans.for_service("all_types")
+    references = ("numbers:f_int32", "profile:f_string")
+    plan = plans.for_references(references)
+    assert plans.for_references(references) is plan
+    assert plans.for_references(references[::-1]) is not plan, "order is part of a request"
+
+
+def test_only_the_references_used_last_stay_prepared(schema: RegistrySchema) -> None:
+    plans = Plans(schema)
+    names = [field.name for field in schema.feature_views[0].features]
+    view = schema.feature_views[0].name
+    kept, dropped = (f"{view}:{names[0]}",), (f"{view}:{names[1]}",)
+    kept_plan, dropped_plan = plans.for_references(kept), plans.for_references(dropped)
+    for other in itertools.islice(itertools.permutations(names, 3), 300):
+        plans.for_references(tuple(f"{view}:{name}" for name in other))
+        assert plans.for_references(kept) is kept_plan
+    assert plans.for_references(dropped) is not dropped_plan
+
+
+def test_unknown_names_are_refused(schema: RegistrySchema) -> None:
+    plans = Plans(schema)
+    with pytest.raises(UnknownFeatureServiceError):
+        plans.for_service("nope")
+    with pytest.raises(UnknownFeatureError):
+        plans.for_references(("numbers:nope",))
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "pandas"}, {"udf": b"no pickle"}], ids=repr)
+def test_a_service_that_cannot_be_served_leaves_the_others(
+    schema: RegistrySchema, wrong: dict[str, Any]
+) -> None:
+    broken = tuple(dataclasses.replace(view, **wrong) for view in schema.on_demand_views)
+    plans = Plans(dataclasses.replace(schema, on_demand_views=broken))
+    with pytest.raises(SchemaError) as raised:
+        plans.for_service("checkout")
+    assert raised.value.hint
+    assert plans.for_service("all_types").request.columns
