@@ -1,0 +1,320 @@
+"""The walk-through: every step that a team takes, on shop data, with what each step did."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from demo.checkouts import build_checkouts
+from demo.commands import CommandRunner, child_environment
+from demo.gateway import Gateway
+from demo.lookups import describe_vector, time_lookups
+from demo.settings import DemoSettings
+from demo.shop_generator import generate_shop
+from demo.shop_reader import check_shop_parquet
+from evenstore.clock import (
+    Clock,
+    FrozenClock,
+    SystemClock,
+    datetime_to_us,
+    format_us,
+    us_to_datetime,
+)
+from evenstore.compute.watermark import delete_watermarks
+from evenstore.online.connection import open_redis
+from evenstore.online.purge import delete_project
+from evenstore.progress import open_progress
+from evenstore.redis_server import resolve_connection
+
+__all__ = ["Walk"]
+
+_SERVICE = "checkout_v1"
+_TABLES = ("customer_activity", "product_demand")
+_N_NEW_DAYS = 3
+_WARM_UP_DAYS = 1
+_LABEL = "buys_again_60d"
+_BASELINE = "customer_activity__days_since_last_order"
+
+
+@dataclass
+class Walk:
+    """One walk-through, step after step; each step leaves what the next one needs.
+
+    Args:
+        settings: Where and on what.
+        say: Prints one line of the account.
+    """
+
+    settings: DemoSettings
+    say: Callable[[str], None]
+    lines: Path = field(init=False)
+    first_day: date = field(init=False)
+    end_us: int = field(init=False)
+    clock: Clock = field(init=False)
+    runner: CommandRunner = field(init=False)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[list[str]]:
+        """Time one step; it appends what it did, and that is said at its end."""
+        started_s = time.monotonic()
+        did: list[str] = []
+        yield did
+        elapsed_s = time.monotonic() - started_s
+        self.say(f"{title:<24} {elapsed_s:6.1f} s   {did[0] if did else ''}".rstrip())
+        for line in did[1:]:
+            self.say(f"{'':<24} {'':>6}     {line}")
+
+    def clear(self) -> None:
+        """Remove what an earlier walk-through made; Redis is not touched."""
+        for name in ("shop", "features", "models", "feature_repo", "serving"):
+            shutil.rmtree(self.settings.home / name, ignore_errors=True)
+        for name in ("registry.db", "parity.json", "demo.log"):
+            (self.settings.home / name).unlink(missing_ok=True)
+
+    def take_shop_data(self) -> None:
+        """Check the real file or generate shop data, and set the clock to what the data know."""
+        with self.step("shop data") as did:
+            if self.settings.data is None:
+                self._generate()
+            else:
+                check_shop_parquet(self.settings.data)
+                self.lines = self.settings.data
+            newest = self._scan_lines(did)
+            if self.settings.data is None:
+                self.clock = SystemClock()
+                self.end_us = self.clock.now_us()
+            else:
+                self.clock = FrozenClock(newest)
+                self.end_us = newest
+                did.append(f"the clock stands still at the end of the data, {format_us(newest)}")
+        self.runner = CommandRunner(
+            self.settings.root, self.settings.home / "demo.log", self.environment()
+        )
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment of every command: the home, the clock, the feature tables."""
+        changes = {
+            "EVENSTORE_HOME": str(self.settings.home),
+            "EVENSTORE_FEATURES": str(self.settings.features),
+        }
+        if self.clock.is_frozen:
+            changes |= {
+                "EVENSTORE_TEST_MODE": "1",
+                "EVENSTORE_FROZEN_TIME": us_to_datetime(self.end_us).isoformat(),
+            }
+        return child_environment(**changes)
+
+    def make_features(self, *, until: date, since: date | None = None) -> None:
+        """Run the feature SQL over a range of days."""
+        with self.step("feature tables") as did:
+            for table in _TABLES:
+                finished = self.runner.run(
+                    table,
+                    "evenstore",
+                    "transform",
+                    self.settings.repo / "transforms" / f"{table}.sql",
+                    *("--source", f"shop_lines={self.lines}"),
+                    *("--out", self.settings.features / table),
+                    *("--from", (since or self.first_day).isoformat()),
+                    *("--to", until.isoformat()),
+                )
+                did.append(finished.stdout.strip())
+
+    def copy_repo(self) -> None:
+        """On a Redis of others, give the project its own name, in a copy of the feature repo."""
+        if not self.settings.is_external:
+            return
+        shutil.copytree(self.settings.root / "feature_repo", self.settings.repo)
+        yaml = self.settings.repo / "feature_store.yaml"
+        text = yaml.read_text(encoding="utf-8")
+        text = text.replace("project: shop\n", f"project: {self.settings.project}\n")
+        text = text.replace("../.evenstore/registry.db", str(self.settings.home / "registry.db"))
+        yaml.write_text(text, encoding="utf-8")
+
+    def forget_rows(self) -> None:
+        """Remove what an earlier walk-through left in Redis, of this project only."""
+        client = open_redis(resolve_connection("embedded", self.settings.repo, self.environment()))
+        with contextlib.closing(client):
+            delete_project(client, self.settings.project)
+            delete_watermarks(client, self.settings.project, list(_TABLES))
+
+    def apply(self) -> None:
+        """Run `feast apply`."""
+        with self.step("feast apply") as did:
+            self.runner.run("feast apply", "feast", "-c", self.settings.repo, "apply")
+            did.append(f"project {self.settings.project}, feature service {_SERVICE}")
+
+    def materialize(self) -> None:
+        """Load all but the last days, let those days pass, load them incrementally."""
+        last_day = (us_to_datetime(self.end_us) - timedelta(days=1)).date()
+        before = last_day - timedelta(days=_N_NEW_DAYS)
+        self.make_features(until=before)
+        start = datetime.combine(self.first_day, datetime.min.time(), UTC)
+        end = datetime.combine(before + timedelta(days=2), datetime.min.time(), UTC)
+        self._feast("materialize", _iso(start), _iso(end))
+        self.make_features(since=before + timedelta(days=1), until=last_day)
+        self._feast("materialize-incremental", _iso(us_to_datetime(self.end_us)))
+
+    def tear_down(self) -> None:
+        """Remove this project's rows from a Redis that others use."""
+        with self.step("feast teardown") as did:
+            self.runner.run("feast teardown", "feast", "-c", self.settings.repo, "teardown")
+            did.append(f"project {self.settings.project} has left no key behind")
+
+    def print_curl_commands(self, gateway: Gateway) -> None:
+        """Print three commands that can be pasted as they are."""
+        customers, products = self._known_keys()
+        body = json.dumps(
+            {
+                "feature_service": _SERVICE,
+                "full_feature_names": True,
+                "entities": {
+                    "customer_id": customers[:2],
+                    "stock_code": products[:2],
+                    "basket_value": [120.0, 15.5],
+                },
+            }
+        )
+        references = json.dumps(
+            {
+                "features": ["customer_activity:orders_30d", "customer_activity:spend_30d"],
+                "entities": {"customer_id": [customers[0], 1]},
+            }
+        )
+        self.say("\nRedis and the gateway stay up; `make stop` stops them. Try:\n")
+        self.say(f"curl -s {gateway.url}/readyz\n")
+        for request in (body, references):
+            self.say(
+                f"curl -s {gateway.url}/get-online-features "
+                f"-H 'content-type: application/json' -d '{request}'\n"
+            )
+
+    def look_up(self, gateway: Gateway) -> None:
+        """Ask the gateway as an application would."""
+        with self.step("lookups over HTTP") as did:
+            customers, products = self._known_keys()
+            did.append(time_lookups(gateway.url, _SERVICE, customers, products))
+        for line in describe_vector(gateway.url, _SERVICE, customers[0], products[0]):
+            self.say(line)
+
+    def train(self) -> None:
+        """Build labelled entity rows, join features as they were known, fit and judge one model."""
+        with self.step("entity rows") as did:
+            rows = self.settings.home / "shop" / "checkouts.parquet"
+            rows.parent.mkdir(parents=True, exist_ok=True)
+            report = build_checkouts(
+                self.lines, rows, data_end_us=self._newest_line_us, clock=self.clock
+            )
+            rate = report.positive_rate or 0.0
+            did.append(
+                f"{report.n_rows:,} checkouts, {rate:.1%} followed by another within 60 days; "
+                f"{report.n_censored:,} too recent to tell"
+            )
+        with self.step("training") as did:
+            finished = self.runner.run(
+                "training",
+                "evenstore-train",
+                "fit",
+                *("--repo", self.settings.repo),
+                *("--feature-service", _SERVICE),
+                *("--entity-rows", rows),
+                *("--label", _LABEL),
+                *("--label-timestamp", "label_timestamp"),
+                *("--knowledge", "as_known"),
+                *("--baseline-feature", _BASELINE),
+                *("--out", self.settings.home / "models" / _SERVICE),
+            )
+            did.append("point-in-time join as known then, one model, judged on later checkouts")
+        for line in finished.stdout.rstrip().splitlines():
+            self.say(f"  {line}")
+
+    def check_parity(self, gateway: Gateway) -> str:
+        """Compare both stores; returns the verdict line.
+
+        Raises:
+            CommandError: They differ, or could not be compared.
+        """
+        with self.step("parity") as did:
+            report = self.settings.home / "parity.json"
+            finished = self.runner.run(
+                "parity",
+                "evenstore-parity",
+                "check",
+                *("--repo", self.settings.repo),
+                *("--gateway", gateway.url),
+                *("--feature-service", _SERVICE),
+                *("--seed", str(self.settings.seed)),
+                *("--json", report),
+            )
+            did.append(
+                f"report: {report.relative_to(self.settings.root)}"
+                if report.is_relative_to(self.settings.root)
+                else f"report: {report}"
+            )
+        lines = finished.stdout.rstrip().splitlines()
+        for line in lines[:-1]:
+            self.say(f"  {line}")
+        return lines[-1]
+
+    @property
+    def _newest_line_us(self) -> int:
+        table = pq.read_table(self.lines, columns=["InvoiceDate"])
+        newest: datetime = pc.max(table["InvoiceDate"]).as_py()
+        return datetime_to_us(newest, naive_is_utc=True)
+
+    def _generate(self) -> None:
+        self.lines = self.settings.home / "shop" / "lines.parquet"
+        self.lines.parent.mkdir(parents=True, exist_ok=True)
+        with open_progress("shop data", total=self.settings.n_lines, unit="lines") as progress:
+            generate_shop(
+                self.lines,
+                n_customers=self.settings.n_customers,
+                n_lines=self.settings.n_lines,
+                seed=self.settings.seed,
+                end_us=SystemClock().now_us(),
+                progress=progress,
+            )
+
+    def _scan_lines(self, did: list[str]) -> int:
+        table = pq.read_table(self.lines, columns=["InvoiceDate", "CustomerID"])
+        span = pc.min_max(table["InvoiceDate"]).as_py()
+        n_customers = pc.count_distinct(table["CustomerID"], mode="only_valid").as_py()
+        self.first_day = span["min"].date() + timedelta(days=_WARM_UP_DAYS)
+        did.append(
+            f"{table.num_rows:,} invoice lines of {n_customers:,} customers, "
+            f"{span['min']:%Y-%m-%d} to {span['max']:%Y-%m-%d}"
+        )
+        return datetime_to_us(span["max"], naive_is_utc=True)
+
+    def _feast(self, command: str, *arguments: str) -> None:
+        with self.step(f"feast {command}") as did:
+            label = f"feast {command}"
+            finished = self.runner.run(
+                label, "feast", "-c", self.settings.repo, command, *arguments
+            )
+            did += [line for line in finished.stderr.splitlines() if " rows read, " in line]
+
+    def _known_keys(self) -> tuple[list[int], list[str]]:
+        """Return customers and products of the newest feature files, the most active first."""
+        customers = _newest_keys(self.settings.features / "customer_activity", "customer_id")
+        products = _newest_keys(self.settings.features / "product_demand", "stock_code")
+        return [int(key) for key in customers], products
+
+
+def _newest_keys(folder: Path, column: str) -> list[str]:
+    newest = max(folder.rglob("*.parquet"))
+    return [str(key) for key in pq.read_table(newest, columns=[column])[column].to_pylist()]
+
+
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat()
