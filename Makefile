@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 DATA ?=
+PORT ?= 6566
 RUN := .venv/bin/python -m
 
 help: ## List the commands
@@ -16,7 +17,7 @@ demo: venv ## Run every part on shop data; DATA=path takes the real Online Retai
 	@$(RUN) demo run $(if $(DATA),--data "$(DATA)")
 
 serve: venv ## Leave Redis and the gateway up, and print curl commands to try
-	@$(RUN) demo serve $(if $(DATA),--data "$(DATA)")
+	@$(RUN) demo serve --port $(PORT) $(if $(DATA),--data "$(DATA)")
 
 stop: venv ## Stop what `make serve` left up
 	@$(RUN) demo stop
@@ -36,5 +37,6 @@ test-fast: check ## The same without what takes minutes (under 60 seconds)
 test-full: check ## The full counts of property cases, kills and requests
 	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n 2 --timeout 3600
 
-clean: ## Remove what the demo and the tests made (not .venv)
+clean: ## Stop and remove what the demo and the tests made (not .venv)
+	@[ ! -x .venv/bin/python ] || $(RUN) demo stop
 	@rm -rf .evenstore .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -76,9 +76,10 @@ def _run(settings: DemoSettings) -> int:
 
 
 def _serve(settings: DemoSettings) -> int:
-    if find_gateway(settings.home) is None:
+    walk = Walk(settings, _say)
+    gateway = find_gateway(settings.home)
+    if gateway is None:
         start_redis(settings.home, detached=True)
-        walk = Walk(settings, _say)
         try:
             _prepare(walk)
             with walk.step("gateway") as did:
@@ -87,9 +88,9 @@ def _serve(settings: DemoSettings) -> int:
         except BaseException:
             _stop(settings)
             raise
-        walk.print_curl_commands(gateway)
     else:
-        _say("the gateway is up already; `make stop` stops it")
+        _say(f"the gateway is up already at {gateway.url}")
+    walk.print_curl_commands(gateway)
     return 0
 
 
