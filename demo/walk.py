@@ -302,7 +302,10 @@ class Walk:
             finished = self.runner.run(
                 label, "feast", "-c", self.settings.repo, command, *arguments
             )
-            did += [line for line in finished.stderr.splitlines() if " rows read, " in line]
+            # Feast takes the views in no fixed order.
+            did.extend(
+                sorted(line for line in finished.stderr.splitlines() if " rows read, " in line)
+            )
 
     def _known_keys(self) -> tuple[list[int], list[str]]:
         """Return customers and products of the newest feature files, the most active first."""
