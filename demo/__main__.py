@@ -70,7 +70,8 @@ def _run(settings: DemoSettings) -> int:
         verdict = walk.check_parity(gateway)
         if settings.is_external:
             walk.tear_down()
-    _say(f"done in {time.monotonic() - started_s:.0f} s: Redis and the gateway are stopped")
+    stopped = "the gateway is" if settings.is_external else "Redis and the gateway are"
+    _say(f"done in {time.monotonic() - started_s:.0f} s: {stopped} stopped")
     _say(verdict)
     return 0
 
