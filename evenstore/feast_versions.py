@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 
 from evenstore.errors import ConfigurationError
@@ -25,8 +26,9 @@ def check_feast_version(version: str | None = None) -> None:
         ConfigurationError: The version is outside the range.
     """
     installed = metadata.version("feast") if version is None else version
-    major, minor = (int(part) for part in installed.split(".")[:2])
-    if not LOWEST <= (major, minor) < TOO_NEW:
+    # Also of forms such as `0.67.0.dev3` and `0.67rc1`; no packaging library is needed for that.
+    number = re.match(r"(\d+)\.(\d+)", installed)
+    if number is None or not LOWEST <= (int(number[1]), int(number[2])) < TOO_NEW:
         tested = f">={LOWEST[0]}.{LOWEST[1]},<{TOO_NEW[0]}.{TOO_NEW[1]}"
         msg = f"Feast {installed} is outside the tested range {tested}"
         raise ConfigurationError(msg, hint=f"pip install 'feast{tested}'")

@@ -12,7 +12,7 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import EntityRowsError
 from evenstore.schema.arrow import arrow_type, is_exact_widening
 from evenstore.schema.model import Field
-from evenstore.sql.relation import AS_OF_US, KNOWN_AT_US, ROW_IDX
+from evenstore.sql.relation import AS_OF_US, KNOWN_AT_US, ROW_IDX, check_column_names
 
 __all__ = ["number_entity_rows", "to_instants_us"]
 
@@ -35,7 +35,10 @@ def number_entity_rows(
 
     Raises:
         EntityRowsError: A join key column is missing or of another type.
+        SchemaError: Two join key columns have names that DuckDB takes for one, or one has a name
+            that the joins use themselves.
     """
+    check_column_names((field.name for field in entity_columns), where="entity rows")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         ROW_IDX: pa.array(range(table.num_rows), pa.int64())
     }
@@ -69,12 +72,26 @@ def to_instants_us(column: pa.ChunkedArray, name: str, *, naive_is_utc: bool = F
         row_idx = pc.index(pc.is_null(column), True).as_py()
         msg = f"entity rows: `{name}` is null in row {row_idx}"
         raise EntityRowsError(msg, hint="every entity row needs its instant")
-    raw = column.combine_chunks().cast(pa.int64())
-    if dtype.unit == "ns":
-        # Arrow's integer division truncates: before 1970 that would be a later instant.
-        rest = pc.less(raw, 0).cast(pa.int64())
-        return pc.subtract(pc.divide(pc.add(raw, rest), 1000), rest)
-    return pc.multiply_checked(raw, {"us": 1, "ms": 1000, "s": 1_000_000}[dtype.unit])
+    return _to_us(column.combine_chunks())
+
+
+def _to_us(instants: pa.Array) -> pa.Array:
+    raw = instants.cast(pa.int64())
+    if instants.type.unit == "ns":
+        return _floor_divide(raw, 1000)
+    return pc.multiply_checked(raw, {"us": 1, "ms": 1000, "s": 1_000_000}[instants.type.unit])
+
+
+def _floor_divide(values: pa.Array, divisor: int) -> pa.Array:
+    # Arrow's integer division truncates: before 1970 that would be a later instant.
+    rest = pc.less(values, 0).cast(pa.int64())
+    return pc.subtract(pc.divide(pc.add(values, rest), divisor), rest)
+
+
+def _floor_to_s(column: pa.ChunkedArray) -> pa.Array:
+    """Floor timestamp keys to seconds, as the online side and the sources' keys are floored."""
+    seconds = _floor_divide(_to_us(column.combine_chunks()), 1_000_000)
+    return pc.multiply(seconds, 1_000_000).cast(arrow_type(Dtype.UNIX_TIMESTAMP))
 
 
 def _key_column(table: pa.Table, field: Field) -> pa.ChunkedArray:
@@ -84,7 +101,7 @@ def _key_column(table: pa.Table, field: Field) -> pa.ChunkedArray:
         raise EntityRowsError(msg, hint=f"the join key is needed; the entity rows have {have}")
     column = table.column(field.name)
     if field.dtype is Dtype.UNIX_TIMESTAMP and pa.types.is_timestamp(column.type):
-        return column.cast(arrow_type(field.dtype))
+        return _floor_to_s(column)
     if not is_exact_widening(column.type, field.dtype):
         msg = f"entity rows: join key `{field.name}` is {column.type}, declared {field.dtype.value}"
         raise EntityRowsError(msg, hint=_key_hint(column.type, field))

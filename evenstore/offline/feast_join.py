@@ -59,11 +59,17 @@ class FeastJoin:
         """The views to read, with the caller's key columns."""
         return tuple(self._read(view) for view in self.feature_views)
 
-    def run(self, entity_df: pd.DataFrame | pa.Table | str) -> pa.Table:
-        """Join; one output row per entity row, in order, values as the views' ttl leaves them."""
-        table = self._entity_table(entity_df)
+    def run(self, entity_table: pa.Table) -> pa.Table:
+        """Join; one output row per entity row, in order, values as the views' ttl leaves them.
+
+        Raises:
+            EntityRowsError: A column is missing, of another type, or has a feature's name.
+            SourceUnavailableError: A source's files are missing or unreadable.
+            UnsupportedDtypeError: A source column cannot be widened exactly.
+        """
+        table = entity_table
         name = find_event_timestamp_column(table.schema)
-        instants_us = to_instants_us(_as_timestamps(table[name]), name, naive_is_utc=True)
+        instants_us = to_instants_us(_as_timestamps(table[name], name), name, naive_is_utc=True)
         for view, read in zip(self.feature_views, self.reads, strict=True):
             entity_columns = tuple(
                 Field(column, key.dtype)
@@ -76,11 +82,15 @@ class FeastJoin:
             for feature in join_view(
                 source, read, numbered, knowledge=self.knowledge, limits=self.limits
             ):
-                column = feature.field.name
-                if self.full_feature_names:
-                    column = f"{read.output_name}__{column}"
+                column = self._output_name(read, feature.field)
+                if column in table.column_names:
+                    msg = f"entity rows: column `{column}` has the name of a feature asked for"
+                    raise EntityRowsError(msg, hint="rename it, or pass full_feature_names=True")
                 table = table.append_column(column, feature.values)
         return table
+
+    def _output_name(self, read: ViewRead, field: Field) -> str:
+        return f"{read.output_name}__{field.name}" if self.full_feature_names else field.name
 
     def describe_sql(self) -> str:
         """Return the SQL of every view's join."""
@@ -94,23 +104,32 @@ class FeastJoin:
             for view, read in zip(self.feature_views, self.reads, strict=True)
         )
 
-    def metadata(self, entity_df: pd.DataFrame | pa.Table | str) -> RetrievalMetadata:
+    def metadata(self, entity_table: pa.Table) -> RetrievalMetadata:
         """Describe the retrieval as Feast's saved datasets want it."""
-        table = self._entity_table(entity_df)
-        name = find_event_timestamp_column(table.schema)
-        instants = table[name].to_pandas()
+        name = find_event_timestamp_column(entity_table.schema)
+        instants = _as_timestamps(entity_table[name], name).to_pandas()
         return RetrievalMetadata(
             features=list(self.feature_refs),
-            keys=[column for column in table.column_names if column != name],
+            keys=[column for column in entity_table.column_names if column != name],
             min_event_timestamp=instants.min() if len(instants) else None,
             max_event_timestamp=instants.max() if len(instants) else None,
         )
 
-    def _entity_table(self, entity_df: pd.DataFrame | pa.Table | str) -> pa.Table:
+    def read_entity_rows(self, entity_df: pd.DataFrame | pa.Table | str) -> pa.Table:
+        """Read entity rows once, in any of the forms that Feast allows.
+
+        Raises:
+            EntityRowsError: Another form, or a pandas column of mixed types.
+            OfflineStoreError: SQL that DuckDB refuses.
+        """
         if isinstance(entity_df, pa.Table):
             return entity_df
         if isinstance(entity_df, pd.DataFrame):
-            return pa.Table.from_pandas(entity_df, preserve_index=False)
+            try:
+                return pa.Table.from_pandas(entity_df, preserve_index=False)
+            except pa.ArrowException as exc:
+                msg = f"entity rows: a column is of no one type: {exc}"
+                raise EntityRowsError(msg, hint="give every column one type") from exc
         if isinstance(entity_df, str):
             with open_session(self.limits) as session:
                 return session.sql(entity_df).to_arrow_table()
@@ -154,8 +173,13 @@ def find_event_timestamp_column(schema: pa.Schema) -> str:
     return str(found[0])
 
 
-def _as_timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _as_timestamps(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Parse ISO 8601 text, which Feast allows; leave timestamps as they are."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return pa.chunked_array([pd.to_datetime(column.to_pandas(), utc=True)])
-    return column
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    try:
+        instants = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
+    except ValueError as exc:
+        msg = f"entity rows: column `{name}` holds text that is no ISO 8601 instant: {exc}"
+        raise EntityRowsError(msg, hint="for example 2024-01-31T12:00:00Z") from exc
+    return pa.chunked_array([pa.array(instants)])

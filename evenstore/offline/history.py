@@ -172,7 +172,9 @@ def describe_entities(store: FeatureStore, view: FeatureViewSchema, *, as_of_us:
         "has_null": has_null,
         "is_ambiguous": table[IS_AMBIGUOUS],
     }
-    return pa.table(columns).sort_by([(key.name, "ascending") for key in view.join_keys])
+    described = pa.table(columns)
+    by_keys = [(key.name, "ascending") for key in view.join_keys]
+    return described.sort_by(by_keys) if by_keys else described
 
 
 def _batch_views(store: FeatureStore) -> Sequence[FeatureView]:

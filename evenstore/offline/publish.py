@@ -5,6 +5,7 @@ A new immutable file each time, history is never rewritten.
 
 from __future__ import annotations
 
+import glob
 import uuid
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from feast import FileSource
 from feast.data_source import DataSource
 
-from evenstore.errors import OfflineStoreError
+from evenstore.errors import OfflineStoreError, SourceUnavailableError
 from evenstore.schema.source import find_files, read_column_types, resolve_path
 
 __all__ = ["publish_rows"]
@@ -35,11 +36,12 @@ def publish_rows(source: DataSource, repo_path: Path | None, table: pa.Table) ->
         msg = f"data source `{source.name}` is a {type(source).__name__}"
         raise OfflineStoreError(msg, hint="only FileSource is supported yet")
     folder = Path(resolve_path(source.path, repo_path))
-    if folder.is_file() or "*" in str(folder):
+    is_one_file = folder.suffix == ".parquet" or glob.has_magic(str(folder))
+    if folder.is_file() or (is_one_file and not folder.is_dir()):
         msg = f"data source `{source.name}` is one file or a glob: it cannot be added to"
         raise OfflineStoreError(msg, hint="point the source at a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _check_columns(source, repo_path, folder, table)
+    _check_columns(source, repo_path, table)
     name = f"{uuid.uuid4().hex}.parquet"
     temporary = folder / f".{name}.tmp"
     try:
@@ -51,12 +53,12 @@ def publish_rows(source: DataSource, repo_path: Path | None, table: pa.Table) ->
     return published
 
 
-def _check_columns(
-    source: DataSource, repo_path: Path | None, folder: Path, table: pa.Table
-) -> None:
-    if not any(folder.rglob("*.parquet")):
-        return
-    wanted = read_column_types(find_files(source, repo_path))
+def _check_columns(source: DataSource, repo_path: Path | None, table: pa.Table) -> None:
+    try:
+        paths = find_files(source, repo_path)
+    except SourceUnavailableError:
+        return  # The first file of a source decides its columns.
+    wanted = read_column_types(paths)
     given = dict(zip(table.schema.names, table.schema.types, strict=True))
     if given != wanted:
         differing = sorted(

@@ -17,11 +17,13 @@ def build_pull(source: DataSource, repo_path: Path | None, pull: Pull) -> str:
 
     Raises:
         SourceUnavailableError: There are no files, or one is no Parquet file.
-        SchemaError: A timestamp column is missing.
+        SchemaError: A column is missing.
         UnsupportedDtypeError: A timestamp column holds no timestamps.
     """
     paths = find_files(source, repo_path)
     names = SourceNames(source.name, source, read_column_types(paths))
+    for name in (*pull.join_keys, *pull.features):
+        names.source_column(name)
     created = pull.created_timestamp_column
     return build_pull_sql(
         pull,

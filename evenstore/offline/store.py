@@ -80,8 +80,8 @@ class DuckDBOfflineStore(OfflineStore):
     ) -> RetrievalJob:
         """Join features to entity rows, each at its own event timestamp.
 
-        Naive timestamps are read as UTC, as Feast demands. The join runs when the job is asked for
-        its result.
+        Naive timestamps are read as UTC, as Feast demands. Entity rows are read at once, SQL
+        included; the join runs when the job is asked for its result.
 
         Args:
             config: The repository's configuration.
@@ -109,11 +109,12 @@ class DuckDBOfflineStore(OfflineStore):
             is_as_known=bool(options.get("filter_by_created_timestamp", False)),
             full_feature_names=full_feature_names,
         )
+        entity_table = join.read_entity_rows(entity_df)
         return ArrowRetrievalJob(
-            lambda: join.run(entity_df),
+            lambda: join.run(entity_table),
             full_feature_names=full_feature_names,
             on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
-            metadata=join.metadata(entity_df),
+            metadata=join.metadata(entity_table),
             repo_path=config.repo_path,
             sql=join.describe_sql,
         )

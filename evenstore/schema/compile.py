@@ -68,9 +68,12 @@ def compile_feature_view(view: FeatureView) -> FeatureViewSchema:
 
     Raises:
         UnsupportedDtypeError: A feature or join key has a type that is not kept exactly yet.
-        SchemaError: A tag has a value that means nothing.
+        SchemaError: A tag has a value that means nothing, or the ttl is negative.
     """
     ttl_us = 0 if view.ttl is None else timedelta_to_us(view.ttl)
+    if ttl_us < 0:
+        msg = f"{view.name}: the ttl is negative: {view.ttl}"
+        raise SchemaError(msg, hint="leave it out, or 0, for forever")
     return FeatureViewSchema(
         name=view.name,
         join_keys=tuple(

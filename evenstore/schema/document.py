@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import enum
+import hashlib
 import json
 import os
 import tempfile
@@ -36,18 +37,19 @@ __all__ = [
 
 DOCUMENT_VERSION = 1
 
+_COMPILE_ANEW = "delete the file: it is compiled anew from the registry"
+
 
 def dump_registry_schema(schema: RegistrySchema) -> str:
-    """Render a schema as JSON, with the document's version and the schema's fingerprint."""
-    return json.dumps(
-        {
-            "document_version": DOCUMENT_VERSION,
-            "fingerprint": schema.fingerprint,
-            "registry": dataclasses.asdict(schema),
-        },
-        default=_jsonable,
-        indent=1,
-    )
+    """Render a schema as JSON, with the document's version and a hash of the whole."""
+    registry = json.loads(json.dumps(dataclasses.asdict(schema), default=_jsonable))
+    document = {
+        "document_version": DOCUMENT_VERSION,
+        "fingerprint": schema.fingerprint,
+        "sha256": _hash(registry),
+        "registry": registry,
+    }
+    return json.dumps(document, indent=1)
 
 
 def load_registry_schema(text: str) -> RegistrySchema:
@@ -55,24 +57,34 @@ def load_registry_schema(text: str) -> RegistrySchema:
 
     Raises:
         FormatVersionError: The document was written by a version with another form.
-        SchemaError: The document is not what its fingerprint says.
+        SchemaError: The document is cut short, or is not what its hash says.
     """
-    document = json.loads(text)
-    version = document.get("document_version")
+    try:
+        document = json.loads(text)
+    except ValueError as exc:
+        msg = "compiled schema is no JSON"
+        raise SchemaError(msg, hint=_COMPILE_ANEW) from exc
+    version = document.get("document_version") if isinstance(document, dict) else None
     if version != DOCUMENT_VERSION:
         msg = f"compiled schema has version {version!r}, this reader knows {DOCUMENT_VERSION}"
         raise FormatVersionError(msg, hint="restart the gateway's supervisor: it compiles anew")
-    registry = document["registry"]
-    schema = RegistrySchema(
+    # Functions are in the document but, being unequal bytes for equal code, not in the fingerprint;
+    # the hash is over every byte, so that no changed function is ever run.
+    registry = document.get("registry")
+    if registry is None or document.get("sha256") != _hash(registry):
+        msg = "compiled schema does not match its hash"
+        raise SchemaError(msg, hint=_COMPILE_ANEW)
+    return RegistrySchema(
         project=registry["project"],
         feature_views=tuple(_feature_view(view) for view in registry["feature_views"]),
         on_demand_views=tuple(_on_demand_view(view) for view in registry["on_demand_views"]),
         feature_services=tuple(_service(service) for service in registry["feature_services"]),
     )
-    if schema.fingerprint != document["fingerprint"]:
-        msg = "compiled schema does not match its fingerprint"
-        raise SchemaError(msg, hint="delete the file: it is compiled anew from the registry")
-    return schema
+
+
+def _hash(registry: object) -> str:
+    canonical = json.dumps(registry, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def write_document(schema: RegistrySchema, path: Path) -> None:

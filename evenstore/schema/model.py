@@ -23,6 +23,7 @@ __all__ = [
     "Projection",
     "RegistrySchema",
     "fingerprint",
+    "fold_name",
 ]
 
 
@@ -144,6 +145,11 @@ class RegistrySchema:
     def fingerprint(self) -> str:
         """Hash of the whole: it changes when any view or service does."""
         return fingerprint(self)
+
+
+def fold_name(name: str) -> str:
+    """Fold a column name as DuckDB compares names: only ASCII letters lose their case."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
 def fingerprint(value: object) -> str:

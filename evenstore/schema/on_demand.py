@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from evenstore.clock import datetime_to_us
+from evenstore.clock import datetime_to_us, us_to_datetime
 from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, UnsupportedDtypeError
 from evenstore.schema.model import Field, OnDemandViewSchema
@@ -69,30 +69,45 @@ class OnDemandFunction:
             One column of length `n_rows` per declared output.
 
         Raises:
-            SchemaError: An output is missing, has another length or another type.
+            SchemaError: An output is missing, or has another length.
+            UnsupportedDtypeError: A value has another type than declared.
         """
+        if not n_rows:
+            return {field.name: [] for field in self.view.features}
         columns = {name: list(values) for name, values in inputs.items()}
         if self.view.is_singleton:
-            rows = [
-                self._function({name: values[i] for name, values in columns.items()})
+            produced = [
+                self._call({name: values[i] for name, values in columns.items()})
                 for i in range(n_rows)
             ]
-            produced = {
-                field.name: [row.get(field.name) for row in rows] for field in self.view.features
+            return {
+                field.name: self._singleton_output(field, produced) for field in self.view.features
             }
-        else:
-            produced = (
-                self._function(columns) if n_rows else {f.name: [] for f in self.view.features}
-            )
-        return {field.name: self._output(field, produced, n_rows) for field in self.view.features}
+        answer = self._call(columns)
+        return {field.name: self._output(field, answer, n_rows) for field in self.view.features}
 
-    def _output(
-        self, field: Field, produced: Mapping[str, Sequence[Any]], n_rows: int
-    ) -> list[Any]:
+    def _call(self, columns: dict[str, Any]) -> Mapping[str, Any]:
+        answer: object = self._function(columns)
+        if not isinstance(answer, Mapping):
+            msg = f"on-demand view `{self.view.name}`: the function gave {type(answer).__name__}"
+            raise SchemaError(msg, hint="return a dict with one entry per declared feature")
+        return answer
+
+    def _singleton_output(self, field: Field, rows: list[Mapping[str, Any]]) -> list[Any]:
         where = f"{self.view.name}:{field.name}"
-        values = produced.get(field.name)
-        if values is None or len(values) != n_rows:
-            given = "no column" if values is None else f"{len(values)} values"
+        for i, row in enumerate(rows):
+            if field.name not in row:
+                msg = f"{where}: the function gave no value for row {i}"
+                raise SchemaError(msg, hint="return every declared feature; None for null")
+        return [coerce_value(row[field.name], field.dtype, where=where) for row in rows]
+
+    def _output(self, field: Field, produced: Mapping[str, Any], n_rows: int) -> list[Any]:
+        where = f"{self.view.name}:{field.name}"
+        values = _plain(produced.get(field.name))
+        # A text is a sequence too, but of its letters.
+        if not isinstance(values, list | tuple) or len(values) != n_rows:
+            is_column = isinstance(values, list | tuple)
+            given = f"{len(values)} values" if is_column else "no column"
             msg = f"{where}: the function gave {given} for {n_rows} rows"
             raise SchemaError(
                 msg, hint="return one list per declared feature, as long as the inputs"
@@ -104,12 +119,13 @@ def coerce_value(value: Any, dtype: Dtype, *, where: str) -> Any:
     """Give a Python value its declared type, exactly, or refuse it.
 
     An int becomes a float where one is declared and holds it exactly; a Float32 is rounded to the
-    nearest float32, which is what every store would keep; a datetime becomes whole seconds as an
-    aware datetime.
+    nearest float32, which is what every store would keep; a datetime becomes whole seconds,
+    floored, in UTC; what NumPy made becomes the plain Python value.
 
     Raises:
         UnsupportedDtypeError: The value has another type, or does not fit.
     """
+    value = _plain(value)
     if value is None:
         return None
     if dtype.is_list:
@@ -174,6 +190,11 @@ def _refuse(value: Any, dtype: Dtype, where: str) -> None:
     raise UnsupportedDtypeError(msg, hint="return the declared type, or None for null")
 
 
+def _plain(value: Any) -> Any:
+    # NumPy scalars and arrays are told by their module, so that no gateway worker must import it.
+    return value.tolist() if type(value).__module__ == "numpy" else value
+
+
 def _integer(value: Any, dtype: Dtype) -> Any:
     # bool is a subclass of int, but True is no count.
     if not isinstance(value, int) or isinstance(value, bool):
@@ -202,7 +223,6 @@ def _float32(value: Any, dtype: Dtype) -> Any:
 
 
 def _round_to_float32(value: float) -> float:
-
     try:
         return float(struct.unpack("<f", struct.pack("<f", value))[0])
     except OverflowError:
@@ -213,10 +233,20 @@ def _instance(kind: type) -> Callable[[Any, Dtype], Any]:
     return lambda value, _dtype: value if isinstance(value, kind) else _REFUSED
 
 
+def _text(value: Any, _dtype: Dtype) -> Any:
+    if not isinstance(value, str):
+        return _REFUSED
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # A lone surrogate, which neither store can keep.
+        return _REFUSED
+    return value
+
+
 def _timestamp(value: Any, _dtype: Dtype) -> Any:
     if not isinstance(value, datetime) or value.tzinfo is None:
         return _REFUSED
-    return value.fromtimestamp(floor_to_s(datetime_to_us(value)), tz=value.tzinfo)
+    return us_to_datetime(floor_to_s(datetime_to_us(value)) * 1_000_000)
 
 
 _SCALARS: dict[Dtype, Callable[[Any, Dtype], Any]] = {
@@ -224,7 +254,7 @@ _SCALARS: dict[Dtype, Callable[[Any, Dtype], Any]] = {
     Dtype.INT64: _integer,
     Dtype.FLOAT32: _float32,
     Dtype.FLOAT64: _float64,
-    Dtype.STRING: _instance(str),
+    Dtype.STRING: _text,
     Dtype.BYTES: _instance(bytes),
     Dtype.BOOL: _instance(bool),
     Dtype.UNIX_TIMESTAMP: _timestamp,

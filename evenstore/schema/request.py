@@ -85,6 +85,8 @@ def resolve_service(registry: RegistrySchema, name: str) -> FeatureRequest:
     Raises:
         UnknownFeatureServiceError: The registry has no such service.
         UnknownFeatureError: The service names a view or feature that is not registered.
+        SchemaError: A feature is asked for twice, two reads have one name, or one join key has two
+            types.
     """
     for service in registry.feature_services:
         if service.name == name:
@@ -96,8 +98,8 @@ def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) ->
     """Resolve a list of `view:feature` references, keeping their order.
 
     Raises:
-        SchemaError: The list is empty, or a reference has not the form `view:feature`, or pins a
-            version.
+        SchemaError: The list is empty, a reference has not the form `view:feature` or pins a
+            version, or a feature is asked for twice.
         UnknownFeatureError: A view or feature is not registered.
     """
     if not references:
@@ -109,9 +111,6 @@ def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) ->
         if not separator or not view or not feature:
             msg = f"not a feature reference: {reference!r}"
             raise SchemaError(msg, hint="write `view:feature`")
-        if "@" in view:
-            msg = f"pinned feature view versions are not supported yet: {reference!r}"
-            raise SchemaError(msg, hint="ask for the view without `@`")
         projections.append(Projection(view=view, output_name=view, features=(feature,)))
     return _resolve(registry, ",".join(references), tuple(projections))
 
@@ -130,7 +129,10 @@ class _Reads:
         if view is None or field is None:
             available = [f"{v.name}:{f.name}" for v in self._views.values() for f in v.features]
             raise UnknownFeatureError([f"{projection.view}:{feature}"], available)
-        self._projections.setdefault(projection.output_name, projection)
+        known = self._projections.setdefault(projection.output_name, projection)
+        if (known.view, known.join_key_map) != (projection.view, projection.join_key_map):
+            msg = f"two different reads are both called `{projection.output_name}`"
+            raise SchemaError(msg, hint="give one of them another name: `.with_name(...)`")
         self._features.setdefault(projection.output_name, {})[feature] = field
         return field
 
@@ -158,6 +160,9 @@ def _resolve(
     columns: list[Column] = []
     on_demand: dict[str, OnDemandViewSchema] = {}
     for projection in projections:
+        if "@" in projection.output_name:
+            msg = f"pinned feature view versions are not supported yet: `{projection.output_name}`"
+            raise SchemaError(msg, hint="ask for the view without `@`")
         computed = on_demand_views.get(projection.view)
         if computed is None:
             columns.extend(
@@ -173,6 +178,7 @@ def _resolve(
     for computed in on_demand.values():
         for view_name, feature in computed.inputs:
             reads.add(Projection(view_name, view_name, (feature,)), feature)
+    _refuse_repeated(columns)
     view_reads = reads.build()
     return FeatureRequest(
         name=name,
@@ -182,6 +188,14 @@ def _resolve(
         reads=view_reads,
         on_demand=tuple(on_demand.values()),
     )
+
+
+def _refuse_repeated(columns: list[Column]) -> None:
+    names = [column.output_name(full_feature_names=True) for column in columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        msg = f"asked for twice: {', '.join(f'`{name}`' for name in repeated)}"
+        raise SchemaError(msg, hint="ask once, or rename one view: `.with_name(...)`")
 
 
 def _output(view: OnDemandViewSchema, feature: str) -> Field:

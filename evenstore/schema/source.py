@@ -18,7 +18,7 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, SourceUnavailableError, UnsupportedDtypeError
 from evenstore.schema.arrow import is_exact_widening
 from evenstore.schema.files import SourceFiles, TimestampColumn
-from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.model import FeatureViewSchema, Field, fold_name
 
 __all__ = [
     "SourceNames",
@@ -115,7 +115,8 @@ def resolve_path(path: str, repo_path: Path | None) -> str:
 def find_files(source: DataSource, repo_path: Path | None) -> tuple[str, ...]:
     """List the Parquet files of a source: one file, a folder (searched deeply) or a glob.
 
-    Names that begin with a dot or an underscore are left out: they are not published yet.
+    Names that begin with a dot or an underscore are left out, those of folders below the source's
+    too: they are not published yet.
 
     Raises:
         SourceUnavailableError: The source is no local Parquet source, or there is no file.
@@ -129,16 +130,22 @@ def find_files(source: DataSource, repo_path: Path | None) -> tuple[str, ...]:
     path = resolve_path(source.path, repo_path)
     if Path(path).is_file():
         return (path,)
-    pattern = f"{glob.escape(path)}/**/*.parquet" if Path(path).is_dir() else path
+    is_folder = Path(path).is_dir()
+    pattern = f"{glob.escape(path)}/**/*.parquet" if is_folder else path
     found = sorted(
         name
         for name in glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern.
-        if not Path(name).name.startswith((".", "_")) and Path(name).is_file()
+        if _is_published(Path(name), Path(path) if is_folder else Path(name).parent)
     )
     if not found:
         msg = f"data source `{source.name}` has no Parquet files at `{source.path}`"
         raise SourceUnavailableError(msg, hint="make the feature tables first, or mend the path")
     return tuple(found)
+
+
+def _is_published(file: Path, folder: Path) -> bool:
+    names = file.relative_to(folder).parts
+    return file.is_file() and not any(name.startswith((".", "_")) for name in names)
 
 
 def read_column_types(paths: tuple[str, ...]) -> dict[str, pa.DataType]:
@@ -190,21 +197,37 @@ class SourceNames:
         """Return the source column of a declared name; raises SchemaError when there is none."""
         mapped = self._source_column.get(name, name)
         if mapped in self._types:
-            return mapped
+            return self._only(mapped)
         if name in self._types:
-            return name
+            return self._only(name)
         msg = f"{self._view_name}: the source has no column `{mapped}`"
         have = ", ".join(f"`{column}`" for column in sorted(self._types))
         raise SchemaError(msg, hint=f"it has {have}")
 
+    def source_column(self, name: str) -> str:
+        """Return a column that Feast names as the source does, before any field mapping.
+
+        Timestamps and pulls are named so; raises SchemaError when there is none.
+        """
+        return self._only(name) if name in self._types else self.column(name)
+
     def timestamp(self, name: str) -> TimestampColumn:
         """Return a timestamp column; raises UnsupportedDtypeError when it holds something else."""
-        column = self.column(name)
+        column = self.source_column(name)
         dtype = self._types[column]
         if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
             msg = f"{self._view_name}: timestamp column `{column}` is {dtype}"
             raise UnsupportedDtypeError(msg, hint="write it as a Parquet timestamp")
         return TimestampColumn(column, has_ns=_has_ns(dtype))
+
+    def _only(self, column: str) -> str:
+        # DuckDB would read whichever of them comes first in the file, for both names.
+        twins = [name for name in self._types if fold_name(name) == fold_name(column)]
+        if len(twins) > 1:
+            listed = " and ".join(f"`{name}`" for name in sorted(twins))
+            msg = f"{self._view_name}: the source's columns {listed} differ only in case"
+            raise SchemaError(msg, hint="rename one of them in the files")
+        return column
 
     def typed(self, field: Field) -> str:
         """Return a feature's or join key's column, checked to widen exactly."""

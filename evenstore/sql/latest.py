@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import indent
-
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema
 from evenstore.sql.quoting import quote_identifier
@@ -12,17 +10,20 @@ from evenstore.sql.relation import (
     EVENT_US,
     IS_AMBIGUOUS,
     N_ROWS,
+    PLACE,
     build_feature_rows_sql,
     content_columns,
 )
 
-__all__ = ["build_latest_rows_sql"]
+__all__ = ["build_earliest_event_sql", "build_latest_rows_sql"]
 
 
 def build_latest_rows_sql(
     source: SourceFiles, view: FeatureViewSchema, *, since_us: int, until_us: int
 ) -> str:
     """Build the selection of each entity's greatest row in the total order.
+
+    A row with a null join key names no entity and is left out, as joins leave it out.
 
     Args:
         source: The view's files.
@@ -52,19 +53,23 @@ def build_latest_rows_sql(
     packed = ", ".join(f"c{i} := {name}" for i, name in enumerate(content))
     names = [*(key.name for key in view.join_keys), *(field.name for field in view.features)]
     columns = ",\n  ".join(quote_identifier(name) for name in names)
+    qualifies = "\n    and ".join(
+        [f"{EVENT_US} between {int(since_us)} and {int(until_us)}"]
+        + [f"{quote_identifier(key.name)} is not null" for key in view.join_keys]
+    )
     return f"""\
 with feature_rows as (
-{indent(build_feature_rows_sql(source, view), "  ")}
+{build_feature_rows_sql(source, view)}
 ),
 placed as (
   select
     *,
-    row_number() over (entity order by {descending}) as _place,
+    row_number() over (entity order by {descending}) as {PLACE},
     count(*) over entity as {N_ROWS},
     min(struct_pack({packed})) over instant
       is distinct from max(struct_pack({packed})) over instant as {IS_AMBIGUOUS}
   from feature_rows
-  where {EVENT_US} between {int(since_us)} and {int(until_us)}
+  where {qualifies}
   window entity as ({by_entity.strip()}), instant as ({by_instant})
 )
 select
@@ -74,7 +79,7 @@ select
   {N_ROWS},
   {IS_AMBIGUOUS}
 from placed
-where _place = 1"""
+where {PLACE} = 1"""
 
 
 def build_earliest_event_sql(source: SourceFiles, view: FeatureViewSchema) -> str:
@@ -83,5 +88,4 @@ def build_earliest_event_sql(source: SourceFiles, view: FeatureViewSchema) -> st
     Shapes:
         out: one row x (int64 microseconds).
     """
-    rows = indent(build_feature_rows_sql(source, view), "  ")
-    return f"select min({EVENT_US})\nfrom (\n{rows}\n)"
+    return f"select min({EVENT_US})\nfrom (\n{build_feature_rows_sql(source, view)}\n)"

@@ -5,8 +5,6 @@ For each entity row, the greatest feature row at or before its as-of instant.
 
 from __future__ import annotations
 
-from textwrap import indent
-
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
@@ -18,6 +16,7 @@ from evenstore.sql.relation import (
     EVENT_US,
     KNOWN_AT_US,
     ROW_IDX,
+    ROW_ORDER,
     build_feature_rows_sql,
     content_columns,
 )
@@ -60,14 +59,14 @@ def build_point_in_time_sql(
     fetched = "".join(f",\n  f.{quote_identifier(field.name)}" for field in read.features)
     return f"""\
 with feature_rows as materialized (
-{indent(build_feature_rows_sql(source, view), "  ")}
+{build_feature_rows_sql(source, view)}
 ),
 ordered as materialized (
-  select *, row_number() over (order by {_total_order(view)}) as _row_order
+  select *, row_number() over (order by {_total_order(view)}) as {ROW_ORDER}
   from feature_rows
 ),
 winner as (
-  select e.{ROW_IDX}, max(f._row_order) as _row_order
+  select e.{ROW_IDX}, max(f.{ROW_ORDER}) as {ROW_ORDER}
   from {quote_identifier(entity_relation)} e
   join ordered f
     on {_qualifies(read, source, knowledge)}
@@ -78,7 +77,7 @@ select
   f.{EVENT_US}{fetched}
 from {quote_identifier(entity_relation)} e
 left join winner w on w.{ROW_IDX} = e.{ROW_IDX}
-left join ordered f on f._row_order = w._row_order
+left join ordered f on f.{ROW_ORDER} = w.{ROW_ORDER}
 order by e.{ROW_IDX}"""
 
 

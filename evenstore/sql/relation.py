@@ -7,10 +7,12 @@ and in which unit and zone its timestamps are, ends here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError
 from evenstore.schema.files import SourceFiles, TimestampColumn
-from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.model import FeatureViewSchema, Field, fold_name
 from evenstore.sql.quoting import quote_identifier, quote_literal
 
 __all__ = [
@@ -20,10 +22,13 @@ __all__ = [
     "IS_AMBIGUOUS",
     "KNOWN_AT_US",
     "N_ROWS",
+    "PLACE",
     "ROW_IDX",
+    "ROW_ORDER",
     "build_feature_rows_sql",
     "build_instant_us",
     "build_scan_sql",
+    "check_column_names",
     "content_columns",
     "sql_type",
 ]
@@ -36,7 +41,22 @@ KNOWN_AT_US = "_known_at_us"
 N_ROWS = "_n_rows"
 IS_AMBIGUOUS = "_is_ambiguous"
 
-_RESERVED = frozenset({EVENT_US, CREATED_US, ROW_IDX, AS_OF_US, KNOWN_AT_US, N_ROWS, IS_AMBIGUOUS})
+ROW_ORDER = "_row_order"
+PLACE = "_place"
+
+_RESERVED = frozenset(
+    {
+        EVENT_US,
+        CREATED_US,
+        ROW_IDX,
+        AS_OF_US,
+        KNOWN_AT_US,
+        N_ROWS,
+        IS_AMBIGUOUS,
+        ROW_ORDER,
+        PLACE,
+    }
+)
 
 _SQL_TYPES = {
     Dtype.BYTES: "blob",
@@ -67,27 +87,49 @@ def build_scan_sql(paths: tuple[str, ...]) -> str:
     return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
 
 
+def check_column_names(names: Iterable[str], *, where: str) -> None:
+    """Refuse names that one relation cannot hold together.
+
+    Raises:
+        SchemaError: A name is one that the joins use themselves, or two differ only in case, which
+            DuckDB takes for one column.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = fold_name(name)
+        if folded in _RESERVED:
+            msg = f"{where}: `{name}` is a name that the joins use themselves"
+            raise SchemaError(msg, hint="rename the column with a field mapping")
+        if folded in seen:
+            msg = f"{where}: `{seen[folded]}` and `{name}` differ only in case"
+            if seen[folded] == name:
+                msg = f"{where}: `{name}` is declared twice"
+            raise SchemaError(msg, hint="rename one of them, for example with a field mapping")
+        seen[folded] = name
+
+
 def build_feature_rows_sql(source: SourceFiles, view: FeatureViewSchema) -> str:
     """Build the normalised relation of one view.
+
+    The text must not be indented by who embeds it: a quoted name or path may hold a line break.
 
     Shapes:
         out: the source's rows x (join keys, features, `_event_us`, `_created_us`).
 
     Raises:
-        SchemaError: A column has a name that the joins use themselves.
+        SchemaError: Two columns have names that DuckDB takes for one, or one has a name that the
+            joins use themselves.
 
     Units:
         `_event_us`, `_created_us`: int64 microseconds since the epoch, UTC, floored; naive source
         timestamps are UTC. UNIX_TIMESTAMP features: timestamptz, floored to whole seconds.
     """
-    for field in (*view.join_keys, *view.features):
-        if field.name in _RESERVED:
-            msg = f"{view.name}: `{field.name}` is a name that the joins use themselves"
-            raise SchemaError(msg, hint="rename the column with a field mapping")
+    fields = (*view.join_keys, *view.features)
+    check_column_names((field.name for field in fields), where=view.name)
     named = dict(source.columns)
     selected = [
         f"{_typed(named[field.name], field, source)} as {quote_identifier(field.name)}"
-        for field in (*view.join_keys, *view.features)
+        for field in fields
     ]
     selected.append(f"{build_instant_us(source.event)} as {EVENT_US}")
     created = "cast(null as bigint)" if source.created is None else build_instant_us(source.created)

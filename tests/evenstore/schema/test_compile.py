@@ -1,0 +1,184 @@
+"""Feast's definitions as plain data, through a real registry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from feast import Entity, FeatureService, FeatureStore, FeatureView, PushSource, RequestSource
+from feast import Field as FeastField
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import (
+    Array,
+    Bool,
+    Bytes,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Json,
+    Map,
+    String,
+    UnixTimestamp,
+)
+from feast.value_type import ValueType
+
+from evenstore.dtypes import Dtype
+from evenstore.errors import SchemaError, UnsupportedDtypeError
+from evenstore.schema.compile import compile_feature_view, compile_registry, compile_store
+from evenstore.schema.model import Field, Projection
+from evenstore.schema.on_demand import OnDemandFunction
+from evenstore.semantics import ExpiredValues, TtlEnforcement
+from tests.support.feast_repo import FeastRepo
+
+TYPES: dict[str, Any] = {
+    "a_bytes": Bytes,
+    "a_text": String,
+    "an_int32": Int32,
+    "an_int64": Int64,
+    "a_float32": Float32,
+    "a_float64": Float64,
+    "a_bool": Bool,
+    "a_time": UnixTimestamp,
+}
+driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+city = Entity(name="city", join_keys=["city_code"], value_type=ValueType.STRING)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    repo = FeastRepo(tmp_path_factory.mktemp("compile"))
+    keys = {"driver_id": Int64, "city_code": String}
+    lists = {f"{name}_list": Array(dtype) for name, dtype in TYPES.items()}
+    everything = repo.view(
+        "everything",
+        [driver, city],
+        {**keys, **TYPES, **lists},
+        ttl=timedelta(days=1, microseconds=1),
+        tags={"ttl_enforcement": "shadow", "expired_values": "return", "owner": "me"},
+    )
+    forever = repo.view("forever", [], {"load": Float64}, ttl=timedelta(0))
+    pushed = repo.view(
+        "pushed",
+        [driver],
+        {"driver_id": Int64, "trips": Int64},
+        source=PushSource(name="trips_push", batch_source=repo.source("pushed")),  # type: ignore[arg-type] # Feast takes any data source.
+    )
+    till = RequestSource(name="till", schema=[FeastField(name="amount", dtype=Float64)])
+
+    def spend(inputs: dict[str, Any]) -> dict[str, Any]:
+        pairs = zip(inputs["amount"], inputs["trips"], strict=True)
+        return {"per_trip": [amount / trips if trips else None for amount, trips in pairs]}
+
+    spend_view = on_demand_feature_view(
+        sources=[pushed[["trips"]], till],
+        schema=[FeastField(name="per_trip", dtype=Float64)],
+        mode="python",
+    )(spend)
+    service = FeatureService(
+        name="svc",
+        features=[
+            everything[["a_bool", "an_int64"]]
+            .with_name("away")
+            .with_join_key_map({"driver_id": "other_driver"}),
+            forever,
+            spend_view,
+        ],
+    )
+    return repo.apply(driver, city, everything, forever, pushed, spend_view, service)
+
+
+def test_views_come_sorted_with_their_types_and_keys(store: FeatureStore) -> None:
+    registry = compile_store(store)
+    assert [view.name for view in registry.feature_views] == ["everything", "forever", "pushed"]
+    everything = registry.feature_views[0]
+    assert everything.join_keys == (
+        Field("driver_id", Dtype.INT64),
+        Field("city_code", Dtype.STRING),
+    )
+    declared = {field.name: field.dtype for field in everything.features}
+    assert set(declared.values()) == set(Dtype)
+    assert declared["an_int64"] is Dtype.INT64
+    assert declared["a_time_list"] is Dtype.UNIX_TIMESTAMP_LIST
+
+
+def test_ttl_and_tags_are_read_and_zero_is_forever(store: FeatureStore) -> None:
+    everything, forever, pushed = compile_store(store).feature_views
+    assert everything.ttl_us == 86_400_000_001
+    assert everything.ttl_enforcement is TtlEnforcement.SHADOW
+    assert everything.expired_values is ExpiredValues.RETURN
+    assert (forever.ttl_us, pushed.ttl_us) == (None, None)
+    assert forever.ttl_enforcement is TtlEnforcement.ENFORCE
+    assert forever.expired_values is ExpiredValues.WITHHOLD
+
+
+def test_entityless_view_has_no_join_keys(store: FeatureStore) -> None:
+    assert compile_store(store).feature_views[1].join_keys == ()
+
+
+def test_on_demand_view_keeps_inputs_outputs_and_a_function_that_runs(store: FeatureStore) -> None:
+    (spend,) = compile_store(store).on_demand_views
+    assert spend.inputs == (("pushed", "trips"),)
+    assert spend.request_fields == (Field("amount", Dtype.FLOAT64),)
+    assert spend.features == (Field("per_trip", Dtype.FLOAT64),)
+    assert (spend.mode, spend.is_singleton) == ("python", False)
+    assert "def spend" in spend.udf_source
+    inputs: dict[str, list[Any]] = {"amount": [6.0, 1.0], "trips": [3, None]}
+    assert OnDemandFunction(spend).apply(inputs, 2) == {"per_trip": [2.0, None]}
+
+
+def test_service_keeps_aliases_renamed_keys_and_chosen_features(store: FeatureStore) -> None:
+    (service,) = compile_store(store).feature_services
+    assert service.projections == (
+        Projection("everything", "away", ("a_bool", "an_int64"), (("driver_id", "other_driver"),)),
+        Projection("forever", "forever", ("load",)),
+        Projection("spend", "spend", ("per_trip",)),
+    )
+
+
+def test_two_compilations_are_equal_and_other_projects_are_empty(store: FeatureStore) -> None:
+    registry = compile_store(store)
+    assert compile_store(FeatureStore(repo_path=str(store.repo_path))) == registry
+    elsewhere = compile_registry(store.registry, "elsewhere")
+    assert (elsewhere.feature_views, elsewhere.feature_services) == ((), ())
+
+
+def view_with(tmp_path: Path, **options: Any) -> FeatureView:
+    schema = options.pop("schema", {"driver_id": Int64, "trips": Int64})
+    view = FeastRepo(tmp_path).view("stats", [driver], schema, **options)
+    names = [FeastField(name=name, dtype=dtype) for name, dtype in schema.items()]
+    view.entity_columns, view.features = names[:1], names[1:]
+    return view
+
+
+@pytest.mark.parametrize("dtype", [Json, Map], ids=str)
+def test_type_that_is_not_kept_yet_is_named(tmp_path: Path, dtype: Any) -> None:
+    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": dtype})
+    with pytest.raises(UnsupportedDtypeError, match=f"stats:extra: type `{dtype}` is not"):
+        compile_feature_view(view)
+
+
+@pytest.mark.parametrize("dtype", [Float64, Bool, Array(Int64)], ids=str)
+def test_join_key_of_a_type_without_bytes_is_named(tmp_path: Path, dtype: Any) -> None:
+    view = view_with(tmp_path)
+    view.entity_columns = [FeastField(name="driver_id", dtype=dtype)]
+    with pytest.raises(UnsupportedDtypeError, match="stats: join key `driver_id` has type"):
+        compile_feature_view(view)
+
+
+@pytest.mark.parametrize("tag", ["ttl_enforcement", "expired_values"])
+def test_tag_that_means_nothing_is_refused(tmp_path: Path, tag: str) -> None:
+    with pytest.raises(SchemaError, match=f"stats: tag `{tag}` is 'sometimes'") as caught:
+        compile_feature_view(view_with(tmp_path, tags={tag: "sometimes"}))
+    assert str(caught.value.hint).startswith("use one of ")
+
+
+def test_negative_ttl_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="stats: the ttl is negative"):
+        compile_feature_view(view_with(tmp_path, ttl=timedelta(seconds=-1)))
+
+
+def test_no_ttl_is_forever(tmp_path: Path) -> None:
+    assert compile_feature_view(view_with(tmp_path, ttl=None)).ttl_us is None

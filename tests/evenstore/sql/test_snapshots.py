@@ -1,0 +1,130 @@
+"""The SQL itself, one readable file per case.
+
+A changed snapshot is a changed meaning or a changed plan: read it. To write them anew, delete the
+file and run the test; it fails once and leaves the new text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evenstore.dtypes import Dtype
+from evenstore.schema.files import SourceFiles, TimestampColumn
+from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.request import ViewRead
+from evenstore.semantics import Knowledge
+from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
+from evenstore.sql.point_in_time import build_point_in_time_sql
+from evenstore.sql.pull import Pull, build_pull_sql
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+TRIPS = FeatureViewSchema(
+    name="trips",
+    join_keys=(Field("driver_id", Dtype.INT64),),
+    features=(
+        Field("trips", Dtype.INT64),
+        Field("rates", Dtype.FLOAT32_LIST),
+        Field("last_at", Dtype.UNIX_TIMESTAMP),
+    ),
+    ttl_us=86_400_000_000,
+)
+SOURCE = SourceFiles(
+    paths=("/data/trips/a.parquet", "/data/trips/it's.parquet"),
+    event=TimestampColumn("event_timestamp"),
+    created=TimestampColumn("created"),
+    columns=(
+        ("driver_id", "driver_id"),
+        ("trips", "n_trips"),
+        ("rates", "rates"),
+        ("last_at", "last_at"),
+    ),
+)
+NANOSECONDS = dataclasses.replace(
+    SOURCE,
+    event=TimestampColumn("event_timestamp", has_ns=True),
+    created=None,
+    timestamp_features=frozenset({"last_at"}),
+)
+ENTITYLESS = dataclasses.replace(TRIPS, join_keys=())
+COMPOSITE = dataclasses.replace(
+    TRIPS,
+    join_keys=(*TRIPS.join_keys, Field("trips_at", Dtype.STRING)),
+    features=TRIPS.features[:1],
+)
+COMPOSITE_SOURCE = dataclasses.replace(
+    SOURCE, columns=(*SOURCE.columns, ("trips_at", 'city "code"'))
+)
+PULL = Pull(
+    join_keys=("driver_id",),
+    features=("rates", "n_trips"),
+    timestamp_field="event_timestamp",
+    created_timestamp_column="created",
+    start_us=0,
+    end_us=86_400_000_000,
+    is_latest=True,
+)
+
+
+def point_in_time(
+    source: SourceFiles,
+    view: FeatureViewSchema,
+    *,
+    knowledge: Knowledge = Knowledge.LATEST_TRUTH,
+    key_columns: tuple[str, ...] = ("driver_id",),
+) -> str:
+    read = ViewRead(view, view.name, key_columns, view.features[:1])
+    return build_point_in_time_sql(source, read, entity_relation="entity_rows", knowledge=knowledge)
+
+
+def pull(**changes: object) -> str:
+    changed = dataclasses.replace(PULL, **changes)  # type: ignore[arg-type] # fields of Pull
+    has_created = changed.created_timestamp_column is not None
+    return build_pull_sql(
+        changed,
+        SOURCE.paths[:1],
+        event=SOURCE.event,
+        created=SOURCE.created if has_created else None,
+    )
+
+
+CASES: dict[str, Callable[[], str]] = {
+    "point_in_time": lambda: point_in_time(SOURCE, TRIPS),
+    "point_in_time_as_known": lambda: point_in_time(SOURCE, TRIPS, knowledge=Knowledge.AS_KNOWN),
+    "point_in_time_as_known_without_created": lambda: point_in_time(
+        NANOSECONDS, TRIPS, knowledge=Knowledge.AS_KNOWN
+    ),
+    "point_in_time_entityless": lambda: point_in_time(SOURCE, ENTITYLESS, key_columns=()),
+    "point_in_time_composite_renamed": lambda: point_in_time(
+        COMPOSITE_SOURCE, COMPOSITE, key_columns=("the driver", "select")
+    ),
+    "latest_rows": lambda: build_latest_rows_sql(SOURCE, TRIPS, since_us=-5, until_us=10),
+    "latest_rows_entityless": lambda: build_latest_rows_sql(
+        SOURCE, ENTITYLESS, since_us=0, until_us=10
+    ),
+    "earliest_event": lambda: build_earliest_event_sql(NANOSECONDS, TRIPS),
+    "pull_latest": pull,
+    "pull_latest_entityless_without_created": lambda: pull(
+        join_keys=(), created_timestamp_column=None
+    ),
+    "pull_all": lambda: pull(is_latest=False, start_us=None),
+    "pull_all_unbounded": lambda: pull(is_latest=False, start_us=None, end_us=None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sql_is_as_the_snapshot_says(case: str) -> None:
+    path = SNAPSHOTS / f"{case}.sql"
+    sql = CASES[case]() + "\n"
+    if not path.exists():
+        path.write_text(sql, encoding="utf-8")
+        pytest.fail(f"{path.name} was missing and has been written: read it and run again")
+    assert sql == path.read_text(encoding="utf-8")
+
+
+def test_every_snapshot_has_its_case() -> None:
+    assert {path.stem for path in SNAPSHOTS.glob("*.sql")} == CASES.keys()
