@@ -30,6 +30,7 @@ from datetime import datetime
 from typing import Any
 
 from evenstore.clock import datetime_to_us
+from evenstore.codec.refusal import show_value
 from evenstore.dtypes import Dtype
 from evenstore.errors import EntityRowsError, UnsupportedDtypeError
 from evenstore.schema.model import Field
@@ -40,6 +41,7 @@ __all__ = ["DUMMY_JOIN_KEY", "EntityKeyEncoder", "check_key_value", "split_proje
 DUMMY_JOIN_KEY = Field("__dummy_id", Dtype.STRING)
 
 _U32 = struct.Struct("<I")
+_PART_HEADER = struct.Struct("<II")
 _I32 = struct.Struct("<i")
 _I64 = struct.Struct("<q")
 _VALUE_TYPES = {
@@ -49,6 +51,8 @@ _VALUE_TYPES = {
     Dtype.INT64: 4,
     Dtype.UNIX_TIMESTAMP: 8,
 }
+_NAME_TYPES = frozenset({_VALUE_TYPES[Dtype.STRING]})
+_KNOWN_TYPES = frozenset(_VALUE_TYPES.values())
 _ENCODERS: dict[Dtype, Callable[[Any], bytes]] = {
     Dtype.BYTES: bytes,
     Dtype.STRING: lambda value: value.encode("utf-8"),
@@ -127,9 +131,12 @@ def split_project(key: bytes) -> bytes | None:
     try:
         (n_keys,) = _U32.unpack_from(key, 0)
         offset = _U32.size
-        for _ in range(2 * min(n_keys, len(key))):
-            (length,) = _U32.unpack_from(key, offset + _U32.size)
-            offset += 2 * _U32.size + length
+        # Names come first, then values; a false count ends at the first part that is not there.
+        for part in range(2 * n_keys):
+            value_type, length = _PART_HEADER.unpack_from(key, offset)
+            if value_type not in (_NAME_TYPES if part < n_keys else _KNOWN_TYPES):
+                return None
+            offset += _PART_HEADER.size + length
     except struct.error:
         return None
     return key[offset:] if n_keys and offset <= len(key) else None
@@ -148,7 +155,9 @@ def check_key_value(value: Any, key: Field, *, row_idx: int) -> Any:
         raise EntityRowsError(msg, hint="leave the row out: a null key names no entity")
     checked = _CHECKS[key.dtype](value)
     if checked is None:
-        msg = f"join key `{key.name}` is {value!r} in row {row_idx}, not {key.dtype.value}"
+        msg = (
+            f"join key `{key.name}` is {show_value(value)} in row {row_idx}, not {key.dtype.value}"
+        )
         raise EntityRowsError(msg, hint=f"send {_EXAMPLES[key.dtype]}")
     return checked
 

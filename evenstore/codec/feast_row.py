@@ -28,6 +28,7 @@ know.
 
 from __future__ import annotations
 
+import functools
 import struct
 
 import mmh3
@@ -48,11 +49,16 @@ __all__ = [
 
 _ORDER = struct.Struct(">BBQQQ")
 _ORDER_VERSION = 1
+_ORIGINS = frozenset(Origin)
 _BIAS = 1 << 63
 _US_PER_S = 1_000_000
 _NS_PER_US = 1_000
 _SECONDS_TAG = 0x08
 _NANOS_TAG = 0x10
+# What a Timestamp may hold by its own definition: 0001-01-01 to the last nanosecond of 9999.
+_EARLIEST_S = -62_135_596_800
+_LATEST_S = 253_402_300_799
+_NS_PER_S = 1_000_000_000
 
 
 class FeastRowLayout:
@@ -83,9 +89,18 @@ def feature_field(view_name: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view_name}:{feature}", signed=False))
 
 
+@functools.lru_cache(maxsize=1024)
 def encode_timestamp(instant_us: int) -> bytes:
-    """Encode an instant as Feast's `Timestamp`; before 1970 the seconds are floored."""
+    """Encode an instant as Feast's `Timestamp`; before 1970 the seconds are floored.
+
+    Raises:
+        CodecError: The instant is not in the years 1 to 9999, which is all that a `Timestamp`
+            holds.
+    """
     seconds, rest_us = divmod(instant_us, _US_PER_S)
+    if not _EARLIEST_S <= seconds <= _LATEST_S:
+        msg = f"event timestamp {instant_us} us is not in the years 1 to 9999"
+        raise CodecError(msg)
     encoded = b""
     if seconds:
         encoded += bytes([_SECONDS_TAG]) + encode_varint(to_unsigned(seconds))
@@ -109,7 +124,11 @@ def decode_timestamp(data: bytes) -> int:
             raise CorruptRowError(msg)
         value, offset = read_varint(data, offset + 1)
         parts[tag] = to_signed(value)
-    return parts[_SECONDS_TAG] * _US_PER_S + parts[_NANOS_TAG] // _NS_PER_US
+    seconds, nanos = parts[_SECONDS_TAG], parts[_NANOS_TAG]
+    if not (_EARLIEST_S <= seconds <= _LATEST_S and 0 <= nanos < _NS_PER_S):
+        msg = f"a stored timestamp is out of range: {seconds} s, {nanos} ns"
+        raise CorruptRowError(msg)
+    return seconds * _US_PER_S + nanos // _NS_PER_US
 
 
 def encode_order(order: RowOrder, origin: Origin) -> bytes:
@@ -146,5 +165,8 @@ def decode_order(order_field: bytes | None, timestamp_field: bytes) -> tuple[Row
     if order_field[_ORDER.size :] != timestamp_field:
         return foreign
     _, origin, event, created, sequence_us = _ORDER.unpack_from(order_field)
+    if event - _BIAS != foreign[0].event_us or origin not in _ORIGINS:
+        msg = f"order field contradicts itself: {order_field!r}"
+        raise CorruptRowError(msg)
     created_us = None if created == 0 else created - _BIAS
     return RowOrder(event - _BIAS, created_us, sequence_us), Origin(origin)

@@ -13,8 +13,10 @@ Float64          5      29      8 bytes, little endian
 Float32          6      35      4 bytes, little endian
 Bool             7      38      00 or 01
 UnixTimestamp    8      40      varint: seconds
-lists            11-18  5A-92   length of a message whose field 1 holds the elements: text and bytes
-one by one, numbers packed null                            no bytes at all ```
+lists            11-18  5A-92   length of a message whose field 1 holds the elements:
+                                text and bytes one by one, numbers packed
+null                            no bytes at all
+```
 
 Encoding is byte for byte what Feast's own messages serialize to (tested against them); a zero is
 still written, because a oneof member has presence. Floats keep every bit, NaN payloads included.
@@ -24,10 +26,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from evenstore.clock import datetime_to_us, us_to_datetime
+from evenstore.codec.refusal import show_value
 from evenstore.codec.wire import (
     encode_varint,
     read_length_delimited,
@@ -36,7 +39,7 @@ from evenstore.codec.wire import (
     to_unsigned,
 )
 from evenstore.dtypes import Dtype
-from evenstore.errors import CodecError, CorruptRowError
+from evenstore.errors import CodecError, ConfigurationError, CorruptRowError
 from evenstore.semantics import floor_to_s
 
 __all__ = ["ValueDecoder", "ValueEncoder", "value_decoder", "value_encoder"]
@@ -47,6 +50,7 @@ ValueDecoder = Callable[[bytes], Any]
 _F64 = struct.Struct("<d")
 _F32 = struct.Struct("<f")
 _US_PER_S = 1_000_000
+_INT32_BOUND = 1 << 31
 
 _FIELD_NUMBERS = {
     Dtype.BYTES: 1,
@@ -85,11 +89,22 @@ def value_encoder(dtype: Dtype) -> ValueEncoder:
             return b""
         try:
             return tag + payload(value)
-        except (struct.error, TypeError, AttributeError, OverflowError, UnicodeError) as exc:
-            msg = f"{value!r} cannot be stored as {dtype.value}"
+        except _REFUSALS as exc:
+            msg = f"{show_value(value)} cannot be stored as {dtype.value}"
             raise CodecError(msg) from exc
 
     return encode
+
+
+# A datetime without a zone is a ConfigurationError of the clock.
+_REFUSALS = (
+    struct.error,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    UnicodeError,
+    ConfigurationError,
+)
 
 
 def value_decoder(dtype: Dtype) -> ValueDecoder:
@@ -140,6 +155,16 @@ def _integer_payload(bits: int) -> Callable[[Any], bytes]:
     return encode
 
 
+def _float_payload(packing: struct.Struct) -> Callable[[Any], bytes]:
+    def encode(value: Any) -> bytes:
+        # An int is refused, as struct would round those that a float cannot hold.
+        if not isinstance(value, float):
+            raise TypeError
+        return packing.pack(value)
+
+    return encode
+
+
 def _bool_payload(value: Any) -> bytes:
     if value is not True and value is not False:
         raise TypeError
@@ -165,8 +190,8 @@ _PAYLOADS: dict[Dtype, Callable[[Any], bytes]] = {
     Dtype.STRING: _text_payload,
     Dtype.INT32: _integer_payload(32),
     Dtype.INT64: _integer_payload(64),
-    Dtype.FLOAT64: _F64.pack,
-    Dtype.FLOAT32: _F32.pack,
+    Dtype.FLOAT64: _float_payload(_F64),
+    Dtype.FLOAT32: _float_payload(_F32),
     Dtype.BOOL: _bool_payload,
     Dtype.UNIX_TIMESTAMP: _timestamp_payload,
 }
@@ -176,15 +201,23 @@ def _list_payload(element: Dtype) -> Callable[[Sequence[Any]], bytes]:
     payload = _PAYLOADS[element]
 
     def encode_each(values: Sequence[Any]) -> bytes:
+        _require_list(values)
         return _length_delimited(b"".join(_ELEMENT_TAG + payload(value) for value in values))
 
     def encode_packed(values: Sequence[Any]) -> bytes:
-        if not len(values):
+        _require_list(values)
+        if not values:
             return b"\x00"
         packed = b"".join(payload(value) for value in values)
         return _length_delimited(_ELEMENT_TAG + _length_delimited(packed))
 
     return encode_each if element in _UNPACKED else encode_packed
+
+
+def _require_list(values: object) -> None:
+    # A text, bytes or a set can be walked too, but is no list of values.
+    if not isinstance(values, list | tuple):
+        raise TypeError
 
 
 _Read = tuple[Any, int]
@@ -195,6 +228,13 @@ def _read_integer(data: bytes, offset: int) -> _Read:
     return to_signed(value), end
 
 
+def _read_int32(data: bytes, offset: int) -> _Read:
+    value, end = _read_integer(data, offset)
+    if not -_INT32_BOUND <= value < _INT32_BOUND:
+        raise OverflowError
+    return value, end
+
+
 def _read_bool(data: bytes, offset: int) -> _Read:
     value, end = read_varint(data, offset)
     return value != 0, end
@@ -202,7 +242,7 @@ def _read_bool(data: bytes, offset: int) -> _Read:
 
 def _read_timestamp(data: bytes, offset: int) -> _Read:
     seconds, end = _read_integer(data, offset)
-    return us_to_datetime(seconds * _US_PER_S).astimezone(UTC), end
+    return us_to_datetime(seconds * _US_PER_S), end
 
 
 def _read_text(data: bytes, offset: int) -> _Read:
@@ -221,7 +261,7 @@ def _read_float32(data: bytes, offset: int) -> _Read:
 _READERS: dict[Dtype, Callable[[bytes, int], _Read]] = {
     Dtype.BYTES: read_length_delimited,
     Dtype.STRING: _read_text,
-    Dtype.INT32: _read_integer,
+    Dtype.INT32: _read_int32,
     Dtype.INT64: _read_integer,
     Dtype.FLOAT64: _read_float64,
     Dtype.FLOAT32: _read_float32,

@@ -31,7 +31,7 @@ from typing_extensions import override
 
 from evenstore.clock import SystemClock, clock_from_environment, datetime_to_us
 from evenstore.compute.run import RunSummary, ViewRun
-from evenstore.compute.watermark import delete_watermarks
+from evenstore.compute.watermark import delete_all_watermarks, delete_watermarks
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import ConfigurationError
 from evenstore.feast_versions import check_feast_version
@@ -136,13 +136,13 @@ class DuckDBComputeEngine(ComputeEngine):
         self, project: str, fvs: Sequence[_View], entities: Sequence[Entity]
     ) -> None:
         """Forget the watermarks of a project that is torn down."""
-        names = [view.name for view in fvs]
-        delete_watermarks(self._store.client(self.repo_config), project, names)
+        delete_all_watermarks(self._store.client(self.repo_config), project)
 
     @override
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
     ) -> MaterializationJob:
+        _require_plain_view(task.feature_view)
         _keep_serving(registry, task)
         # Taken before the files are listed: a later snapshot must never have the lower sequence.
         sequence_us = SystemClock().now_us()
@@ -163,6 +163,15 @@ class DuckDBComputeEngine(ComputeEngine):
         )
         sys.stderr.write(f"{summary}\n")
         return ViewJob(task, summary)
+
+
+def _require_plain_view(view: Any) -> None:
+    """Refuse a view whose values are not its source's columns: they would be loaded as they are."""
+    if getattr(view, "feature_transformation", None) or getattr(view, "aggregations", None):
+        msg = f"{view.name}: views with a transformation or aggregations are not supported yet"
+        raise ConfigurationError(
+            msg, hint="write its result to Parquet and read that as the source"
+        )
 
 
 def _keep_serving(registry: BaseRegistry, task: MaterializationTask) -> None:

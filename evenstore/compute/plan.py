@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from evenstore.compute.watermark import FileVersion, Watermark
 from evenstore.schema.model import FeatureViewSchema
-from evenstore.semantics import oldest_valid_us
+from evenstore.semantics import EARLIEST_US, oldest_valid_us
 
 __all__ = ["RunPlan", "changed_files", "plan_run"]
 
@@ -42,8 +42,9 @@ def plan_run(
 
     The interval's start is a wish: Feast takes it from the wall clock or from its own record of
     runs, and neither knows what is in Redis. Without a watermark for this schema the newest row
-    within ttl of the end is loaded, however old. With one, everything after it, everything that the
-    caller asks for, and everything as late as what unread files hold.
+    within ttl of the end is loaded, however old; where expired values are shown, or the ttl is not
+    enforced, the newest row of any age. With one, everything after it, everything that the caller
+    asks for, and everything as late as what unread files hold.
 
     Args:
         view: The view.
@@ -54,12 +55,18 @@ def plan_run(
             None when there are none.
     """
     if watermark is None:
-        oldest_us = oldest_valid_us(as_of_us=end_us, ttl_us=view.ttl_us)
-        return RunPlan(min(start_us, oldest_us), end_us, "nothing loaded yet")
+        since_us = min(start_us, _oldest_shown_us(view, end_us))
+        return RunPlan(since_us, end_us, "nothing loaded yet")
     if watermark.fingerprint != view.fingerprint:
-        oldest_us = oldest_valid_us(as_of_us=end_us, ttl_us=view.ttl_us)
-        return RunPlan(min(start_us, oldest_us), end_us, "the schema changed")
+        since_us = min(start_us, _oldest_shown_us(view, end_us))
+        return RunPlan(since_us, end_us, "the schema changed")
     since_us = min(start_us, watermark.event_end_us + 1)
     if earliest_unread_us is not None and earliest_unread_us < since_us:
         return RunPlan(earliest_unread_us, end_us, "files with late rows")
     return RunPlan(since_us, end_us, "since the last run")
+
+
+def _oldest_shown_us(view: FeatureViewSchema, end_us: int) -> int:
+    if not view.withholds_expired:
+        return EARLIEST_US
+    return oldest_valid_us(as_of_us=end_us, ttl_us=view.enforced_ttl_us)

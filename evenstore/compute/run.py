@@ -6,7 +6,7 @@ Reads the newest rows, streams them to Redis, moves the watermark.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +16,20 @@ from typing_extensions import override
 from evenstore.clock import Clock
 from evenstore.codec.arrow_rows import ArrowRowEncoder
 from evenstore.compute.plan import RunPlan, changed_files, plan_run
-from evenstore.compute.watermark import FileVersion, Watermark, read_watermark, write_watermark
+from evenstore.compute.watermark import (
+    FileVersion,
+    Watermark,
+    mark_store,
+    read_watermark,
+    write_watermark,
+)
 from evenstore.duckdb_session import SessionLimits, open_session
-from evenstore.errors import EvenstoreError, MaterializationError
+from evenstore.errors import (
+    EvenstoreError,
+    MaterializationError,
+    OfflineStoreError,
+    SourceUnavailableError,
+)
 from evenstore.online.lookup import DEFAULT_MAX_SKEW_US
 from evenstore.online.writer import RowWriter, WriteCount
 from evenstore.progress import open_progress
@@ -91,8 +102,21 @@ class ViewRun:
 
         Raises:
             MaterializationError: Reading, encoding or writing failed; the message says how far it
-                got.
+                got. The watermark has not moved.
         """
+        counter = _Counter()
+        try:
+            return self._execute(start_us, end_us, counter)
+        except EvenstoreError as exc:
+            raise MaterializationError(
+                exc.message,
+                view=self.view.name,
+                rows_written=counter.written.n_written,
+                hint=exc.hint,
+            ) from exc
+
+    def _execute(self, start_us: int, end_us: int, counter: _Counter) -> RunSummary:
+        mark = mark_store(self.client, self.project)
         until_us = min(end_us, self.clock.now_us() + DEFAULT_MAX_SKEW_US)
         watermark = read_watermark(self.client, self.project, self.view.name)
         sequence_us = self.sequence_us
@@ -107,17 +131,9 @@ class ViewRun:
             end_us=until_us,
             earliest_unread_us=self._earliest_us(unread) if watermark else None,
         )
-        counter = _Counter()
-        try:
-            self._load(plan, sequence_us, counter)
-        except EvenstoreError as exc:
-            raise MaterializationError(
-                exc.message,
-                view=self.view.name,
-                rows_written=counter.written.n_written,
-                hint=exc.hint,
-            ) from exc
-        self._move_watermark(watermark, files, until_us, sequence_us)
+        self._load(plan, sequence_us, counter)
+        moved = self._moved_watermark(watermark, files, until_us, sequence_us)
+        write_watermark(self.client, self.project, self.view.name, moved, mark=mark)
         return RunSummary(
             view=self.view.name,
             plan=plan,
@@ -131,13 +147,7 @@ class ViewRun:
     def _earliest_us(self, paths: tuple[str, ...]) -> int | None:
         if not paths:
             return None
-        unread = SourceFiles(
-            paths,
-            self.source.event,
-            self.source.created,
-            self.source.columns,
-            self.source.timestamp_features,
-        )
+        unread = replace(self.source, paths=paths)
         with open_session(self.limits) as session:
             row = session.execute(build_earliest_event_sql(unread, self.view)).fetchone()
         return None if row is None else row[0]
@@ -161,7 +171,7 @@ class ViewRun:
         }
         with open_session(self.limits) as session:
             reader: pa.RecordBatchReader = session.sql(sql).to_arrow_reader(_ROWS_PER_BATCH)
-            for batch in reader:
+            for batch in _read_batches(reader):
                 schema = pa.schema(
                     [
                         (name, declared.get(name, batch.schema.field(name).type))
@@ -170,23 +180,35 @@ class ViewRun:
                 )
                 yield batch.cast(schema)
 
-    def _move_watermark(
+    def _moved_watermark(
         self,
         previous: Watermark | None,
         files: Mapping[str, FileVersion],
         until_us: int,
         sequence_us: int,
-    ) -> None:
-        same_schema = previous is not None and previous.fingerprint == self.view.fingerprint
-        event_end_us = (
-            max(until_us, previous.event_end_us) if previous and same_schema else until_us
+    ) -> Watermark:
+        is_earlier = (
+            previous is not None
+            and previous.fingerprint == self.view.fingerprint
+            and until_us < previous.event_end_us
         )
-        write_watermark(
-            self.client,
-            self.project,
-            self.view.name,
-            Watermark(event_end_us, files, self.view.fingerprint, sequence_us),
-        )
+        if previous is not None and is_earlier:
+            # Of files new to this run, the rows between its end and the watermark are not loaded.
+            return replace(previous, sequence_us=sequence_us)
+        return Watermark(until_us, files, self.view.fingerprint, sequence_us)
+
+
+def _read_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    # DuckDB's errors during the stream arrive as Arrow's.
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as exc:
+            msg = f"the source cannot be read to its end: {str(exc).strip().splitlines()[0]}"
+            raise OfflineStoreError(msg, hint="was a file replaced meanwhile? run again") from exc
+        yield batch
 
 
 class _Counter:
@@ -206,6 +228,10 @@ class _Counter:
 def _file_versions(source: SourceFiles) -> dict[str, FileVersion]:
     versions = {}
     for path in source.paths:
-        stat = Path(path).stat()
+        try:
+            stat = Path(path).stat()
+        except OSError as exc:
+            msg = f"cannot read `{path}`: {exc.strerror}"
+            raise SourceUnavailableError(msg, hint="was it replaced meanwhile? run again") from exc
         versions[path] = (stat.st_size, stat.st_mtime_ns)
     return versions

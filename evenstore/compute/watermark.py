@@ -3,23 +3,40 @@
 After a FLUSH, an eviction or a failover that lost writes the watermark is gone with the rows, and
 the next run loads all again. One Redis hash per project, one field per view, JSON. A watermark is
 written only after the rows it speaks of; two runs of one view at the same time can only set it
-back, which costs a second reading and loses nothing.
+back, which costs a second reading and loses nothing. A store that is emptied during a run would
+keep a watermark without the rows written before: so a run marks the store when it begins, and moves
+the watermark only where its mark still is.
 """
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import redis
 
-from evenstore.errors import CorruptRowError
+from evenstore.errors import CorruptRowError, OnlineStoreError
 from evenstore.online.connection import execute
 
-__all__ = ["FileVersion", "Watermark", "delete_watermarks", "read_watermark", "write_watermark"]
+__all__ = [
+    "FileVersion",
+    "Watermark",
+    "delete_all_watermarks",
+    "delete_watermarks",
+    "mark_store",
+    "read_watermark",
+    "write_watermark",
+]
 
 _VERSION = 1
+_MARK = b":mark"  # No feature view's name holds a colon.
+_WRITE_IF_MARKED = b"""
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
+return 1
+"""
 
 FileVersion = tuple[int, int]
 """Size in bytes and modification time in nanoseconds."""
@@ -31,7 +48,7 @@ class Watermark:
 
     Attributes:
         event_end_us: Every row of the files read with an event timestamp up to here is in Redis.
-        files: The source files read, by path relative to their common folder.
+        files: The source files read, by absolute path.
         fingerprint: The view's schema then; with another one all is loaded again.
         sequence_us: The ingest sequence of the last run.
     """
@@ -65,13 +82,36 @@ def read_watermark(client: redis.Redis, project: str, view_name: str) -> Waterma
         )
     except (ValueError, KeyError, TypeError) as exc:
         msg = f"{view_name}: the stored watermark cannot be read"
-        raise CorruptRowError(msg, hint="delete it, and the next run loads everything") from exc
+        command = f"HDEL {_key(project).decode()} {view_name}"
+        hint = f"delete it (`redis-cli {command}`), and the next run loads everything"
+        raise CorruptRowError(msg, hint=hint) from exc
+
+
+def mark_store(client: redis.Redis, project: str) -> bytes:
+    """Return the store's mark, made when it has none: another one tells that it was emptied."""
+    mark = uuid.uuid4().hex.encode()
+    _, kept = execute(
+        client,
+        [(b"HSETNX", _key(project), _MARK, mark), (b"HGET", _key(project), _MARK)],
+    )
+    return kept if isinstance(kept, bytes) else mark
 
 
 def write_watermark(
-    client: redis.Redis, project: str, view_name: str, watermark: Watermark
+    client: redis.Redis, project: str, view_name: str, watermark: Watermark, *, mark: bytes
 ) -> None:
-    """Store a view's watermark; call it only when the rows are in Redis."""
+    """Store a view's watermark; call it only when the rows are in Redis.
+
+    Args:
+        client: Redis.
+        project: The Feast project.
+        view_name: The view.
+        watermark: What is in Redis now.
+        mark: The store's mark (`mark_store`) from before the first row was written.
+
+    Raises:
+        OnlineStoreError: The store was emptied meanwhile; nothing is stored.
+    """
     text = json.dumps(
         {
             "version": _VERSION,
@@ -82,13 +122,22 @@ def write_watermark(
         },
         separators=(",", ":"),
     )
-    execute(client, [(b"HSET", _key(project), view_name.encode(), text.encode())])
+    arguments = (_key(project), _MARK, mark, view_name.encode(), text.encode())
+    (is_written,) = execute(client, [(b"EVAL", _WRITE_IF_MARKED, 1, *arguments)])
+    if not is_written:
+        msg = "the online store was emptied while rows were written"
+        raise OnlineStoreError(msg, hint="run again: everything is loaded then")
 
 
 def delete_watermarks(client: redis.Redis, project: str, view_names: list[str]) -> None:
     """Forget some views' watermarks."""
     if view_names:
         execute(client, [(b"HDEL", _key(project), *(name.encode() for name in view_names))])
+
+
+def delete_all_watermarks(client: redis.Redis, project: str) -> None:
+    """Forget a whole project: its watermarks and the store's mark."""
+    execute(client, [(b"UNLINK", _key(project))])
 
 
 def _key(project: str) -> bytes:

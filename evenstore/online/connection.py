@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import redis
 import redis.asyncio
@@ -10,13 +12,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from evenstore.errors import (
-    EvenstoreError,
     OnlineStoreError,
     OnlineStoreTimeoutError,
     OnlineStoreUnavailableError,
 )
 
 __all__ = [
+    "DRIVER_ERRORS",
     "Command",
     "execute",
     "execute_async",
@@ -27,7 +29,8 @@ __all__ = [
 
 Command = tuple[bytes, ...]
 
-_UNAVAILABLE_HINT = "is Redis running? `evenstore redis status` tells for the embedded one"
+DRIVER_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+"""Everything that a command can raise; `translate_redis_error` maps all of it."""
 
 
 def open_redis(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
@@ -79,9 +82,10 @@ def execute(client: redis.Redis, commands: Iterable[Sequence[bytes | str | int]]
     for command in commands:
         pipeline.execute_command(*command)
     try:
-        return list(pipeline.execute())
-    except (redis.RedisError, OSError) as exc:
+        replies = list(pipeline.execute(raise_on_error=False))
+    except DRIVER_ERRORS as exc:
         raise translate_redis_error(exc) from exc
+    return _refuse_errors(replies)
 
 
 async def execute_async(
@@ -92,32 +96,107 @@ async def execute_async(
     for command in commands:
         pipeline.execute_command(*command)
     try:
-        return list(await pipeline.execute())
-    except (redis.RedisError, OSError, TimeoutError) as exc:
+        replies = list(await pipeline.execute(raise_on_error=False))
+    except DRIVER_ERRORS as exc:
         raise translate_redis_error(exc) from exc
+    return _refuse_errors(replies)
 
 
-def translate_redis_error(exc: BaseException) -> EvenstoreError:
+def _refuse_errors(replies: list[object]) -> list[object]:
+    # The pipeline would raise these itself, but with the command and all its values in the message.
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise translate_redis_error(reply) from reply
+    return replies
+
+
+def translate_redis_error(exc: BaseException) -> OnlineStoreError:
     """Map an error of the driver or the socket to ours; the most specific line wins."""
-    for kinds, error, what in _TRANSLATIONS:
-        if isinstance(exc, kinds):
-            return error(f"{what}: {_first_line(exc)}", hint=_UNAVAILABLE_HINT)
+    in_script = _SCRIPT_ERROR.search(str(exc))
+    kind = _KINDS_IN_SCRIPTS.get(in_script[1], type(exc)) if in_script else type(exc)
+    for translation in _TRANSLATIONS:
+        if issubclass(kind, translation.kinds):
+            return translation.apply(exc)
     return OnlineStoreError(f"Redis refused the command: {_first_line(exc)}")
 
 
-_TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[OnlineStoreError], str], ...] = (
-    (
+@dataclass(frozen=True, slots=True)
+class _Translation:
+    kinds: tuple[type[BaseException], ...]
+    error: type[OnlineStoreError]
+    what: str
+    hint: str
+
+    def apply(self, exc: BaseException) -> OnlineStoreError:
+        return self.error(f"{self.what}: {_first_line(exc)}", hint=self.hint)
+
+
+# Redis before 7 hides the code of an error within a script in its text.
+_SCRIPT_ERROR = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
+_KINDS_IN_SCRIPTS: dict[str, type[BaseException]] = {
+    "OOM": redis.OutOfMemoryError,
+    "READONLY": redis.ReadOnlyError,
+}
+_TRANSLATIONS = (
+    _Translation(
+        (redis.OutOfMemoryError,),
+        OnlineStoreError,
+        "Redis is out of memory",
+        "raise its `maxmemory` and repeat: the refused rows were not written",
+    ),
+    _Translation(
         (redis.TimeoutError, TimeoutError),
         OnlineStoreTimeoutError,
         "Redis did not answer in time",
+        "is it overloaded or far away? `timeout_s` sets how long to wait",
     ),
-    (
-        (redis.AuthenticationError, redis.exceptions.AuthorizationError),
+    _Translation(
+        (
+            redis.AuthenticationError,
+            redis.exceptions.AuthenticationWrongNumberOfArgsError,
+            redis.exceptions.AuthorizationError,
+            redis.exceptions.ExternalAuthProviderError,
+        ),
         OnlineStoreUnavailableError,
         "Redis refused the credentials",
+        "check the user and the password in the connection string",
     ),
-    ((redis.BusyLoadingError,), OnlineStoreUnavailableError, "Redis is loading its data"),
-    ((redis.ConnectionError, OSError), OnlineStoreUnavailableError, "Redis cannot be reached"),
+    _Translation(
+        (redis.exceptions.NoPermissionError,),
+        OnlineStoreError,
+        "the Redis user may not do this",
+        "grant it the command and the keys (`ACL SETUSER`)",
+    ),
+    _Translation(
+        (redis.BusyLoadingError,),
+        OnlineStoreUnavailableError,
+        "Redis is loading its data",
+        "wait until it has started, then repeat",
+    ),
+    _Translation(
+        (redis.ReadOnlyError,),
+        OnlineStoreUnavailableError,
+        "Redis is a replica that takes no writes",
+        "connect to the primary",
+    ),
+    _Translation(
+        (
+            redis.exceptions.AskError,
+            redis.exceptions.ClusterCrossSlotError,
+            redis.exceptions.ClusterError,
+            redis.exceptions.RedisClusterException,
+            redis.exceptions.TryAgainError,
+        ),
+        OnlineStoreUnavailableError,
+        "Redis answered as a cluster or a replica without its primary",
+        "connect to a standalone Redis that is up: clusters are not supported yet",
+    ),
+    _Translation(
+        (redis.ConnectionError, OSError),
+        OnlineStoreUnavailableError,
+        "Redis cannot be reached",
+        "is it running? `evenstore redis status` tells for the embedded one",
+    ),
 )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "FeatureVectors",
     "LookupBatch",
     "OnlineLookup",
+    "ViewDecoder",
 ]
 
 DEFAULT_MAX_SKEW_US = 60_000_000
@@ -67,12 +68,18 @@ class FeatureVectors:
     columns: tuple[FeatureColumn, ...]
 
 
-class _ViewDecoder:
-    """Turns the stored fields of one view's row into values and statuses."""
+class ViewDecoder:
+    """Turns the stored fields of one view's row into values and statuses.
 
-    def __init__(self, read: ViewRead, max_skew_us: int) -> None:
+    Args:
+        read: The view and the features asked for.
+        max_skew_us: How much later than the request a stored row may be before it is refused.
+    """
+
+    def __init__(self, read: ViewRead, max_skew_us: int = DEFAULT_MAX_SKEW_US) -> None:
         layout = FeastRowLayout(read.view)
         self.read = read
+        # What to ask Redis for, in this order.
         self.fields: tuple[bytes, ...] = (
             layout.timestamp_field,
             *(layout.feature_fields[field.name] for field in read.features),
@@ -83,10 +90,23 @@ class _ViewDecoder:
     def decode(
         self, stored: Sequence[bytes | None], as_of_us: int
     ) -> tuple[int | None, list[Any], list[Status]]:
+        """Decode one row.
+
+        Args:
+            stored: The replies for `fields`.
+            as_of_us: The instant of the request's receipt.
+
+        Returns:
+            The event timestamp (None where there is no row), the values, and their statuses.
+
+        Raises:
+            CorruptRowError: Stored bytes are not of the declared type.
+            FutureRowError: The row is later than the instant by more than the allowed skew.
+        """
         timestamp, values = stored[0], stored[1:]
         if timestamp is None:
             return None, [None] * len(values), [Status.NOT_FOUND] * len(values)
-        event_us = decode_timestamp(timestamp)
+        event_us = self._event_us(timestamp)
         if event_us > as_of_us + self._max_skew_us:
             msg = f"{self.read.view.name}: a stored row is later than the instant of the request"
             raise FutureRowError(msg, hint="is the gateway's clock right, or frozen in the past?")
@@ -102,6 +122,13 @@ class _ViewDecoder:
         if is_expired and view.withholds_expired:
             decoded = [None] * len(decoded)
         return event_us, decoded, statuses
+
+    def _event_us(self, timestamp: bytes) -> int:
+        try:
+            return decode_timestamp(timestamp)
+        except CorruptRowError as exc:
+            msg = f"{self.read.view.name}: {exc.message}"
+            raise CorruptRowError(msg, hint=exc.hint) from exc
 
     def _value(self, position: int, data: bytes | None) -> Any:
         if data is None:
@@ -121,7 +148,7 @@ class _KeyGroup:
         self.columns = first.key_columns
         self.join_keys = first.view.join_keys
         self.encoder = EntityKeyEncoder(first.view.join_keys, project)
-        self.decoders: list[_ViewDecoder] = []
+        self.decoders: list[ViewDecoder] = []
 
     def fields(self) -> tuple[bytes, ...]:
         return tuple(field for decoder in self.decoders for field in decoder.fields)
@@ -148,7 +175,7 @@ class OnlineLookup:
             group = groups.setdefault(
                 (read.key_columns, read.view.join_keys), _KeyGroup(project, read)
             )
-            group.decoders.append(_ViewDecoder(read, max_skew_us))
+            group.decoders.append(ViewDecoder(read, max_skew_us))
         self.groups = tuple(groups.values())
         self.commands_tail = tuple(group.fields() for group in self.groups)
         self.on_demand = OnDemandStage(request)

@@ -3,7 +3,8 @@
 -- write of a row are one step.
 --
 -- KEYS: one hash per row (a key may occur twice). ARGV: _ts field, _order field, n, n feature fields, then per
--- row: _ts value, _order value, n feature values. Returns one character per row: 1 written, 0 superseded.
+-- row: _ts value, _order value, n feature values. Returns one character per row: 1 written, 0 superseded; or
+-- an error at the first row whose stored order cannot be read: rows before it are written, it and the rest not.
 
 local ts_field, order_field, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local HSET_LIMIT = 3000  -- unpack() spills the Lua stack at some 8000 values.
@@ -48,13 +49,20 @@ local function is_greater(order, stored)
   return false
 end
 
+-- Why a stored order cannot be compared, or nil. A later version may keep its event timestamp elsewhere, so
+-- the version counts before anything else in the field.
+local function find_fault(stored_order)
+  if not stored_order then return nil end
+  if string.byte(stored_order, 1) ~= 1 then
+    return 'ORDERVERSION a stored row has an order field of an unknown format version'
+  end
+  if #stored_order < 26 then return 'ORDERCORRUPT a stored row has an order field cut short' end
+  return nil
+end
+
 local function wins(timestamp, order, stored_timestamp, stored_order)
   if not stored_timestamp then return true end
-  local is_in_step = stored_order and string.sub(stored_order, 27) == stored_timestamp
-  if is_in_step then
-    if string.byte(stored_order, 1) ~= 1 then
-      error('stored _order has an unknown format version')
-    end
+  if stored_order and string.sub(stored_order, 27) == stored_timestamp then
     return is_greater(order, stored_order)
   end
   -- Stock Feast wrote this row: created null, sequence 0, so at an equal instant ours is greater.
@@ -69,6 +77,8 @@ local at = 3 + n
 for row = 1, #KEYS do
   local key, timestamp, order = KEYS[row], ARGV[at + 1], ARGV[at + 2]
   local stored = redis.call('HMGET', key, ts_field, order_field)
+  local fault = find_fault(stored[2])
+  if fault then return redis.error_reply(fault) end
   if wins(timestamp, order, stored[1], stored[2]) then
     local fields = {ts_field, timestamp, order_field, order}
     for i = 1, n do

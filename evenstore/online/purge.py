@@ -9,7 +9,7 @@ import redis
 
 from evenstore.codec.entity_key import split_project
 from evenstore.codec.feast_row import FeastRowLayout
-from evenstore.online.connection import execute, translate_redis_error
+from evenstore.online.connection import DRIVER_ERRORS, execute, translate_redis_error
 from evenstore.schema.model import FeatureViewSchema
 
 __all__ = ["delete_project", "delete_view"]
@@ -56,7 +56,7 @@ def _scan(client: redis.Redis, project: str) -> Iterator[list[bytes]]:
     while True:
         try:
             reply: Any = client.scan(cursor, match=pattern, count=_KEYS_PER_SCAN, _type="HASH")
-        except (redis.RedisError, OSError) as exc:
+        except DRIVER_ERRORS as exc:
             raise translate_redis_error(exc) from exc
         cursor, found = reply
         keys = [key for key in found if split_project(key) == suffix]

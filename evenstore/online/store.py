@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import redis
 from feast import Entity, FeatureView, RepoConfig
-from feast.infra.online_stores.helpers import _redis_key
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
@@ -19,34 +19,28 @@ from feast.utils import _get_entity_key_protos, _get_unique_entities
 from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
-from evenstore.clock import Clock, clock_from_environment, datetime_to_us, format_us, us_to_datetime
-from evenstore.codec.feast_row import (
-    FeastRowLayout,
-    decode_timestamp,
-    encode_order,
-    encode_timestamp,
-)
-from evenstore.codec.rows import EncodedRows
-from evenstore.errors import FutureRowError, OnlineStoreError
+from evenstore.clock import Clock, SystemClock, clock_from_environment, us_to_datetime
+from evenstore.codec.entity_key import EntityKeyEncoder
+from evenstore.codec.feast_row import FeastRowLayout
+from evenstore.errors import UnknownFeatureError
 from evenstore.feast_versions import check_feast_version
 from evenstore.online.connection import execute, open_redis
-from evenstore.online.lookup import DEFAULT_MAX_SKEW_US
+from evenstore.online.lookup import DEFAULT_MAX_SKEW_US, ViewDecoder
 from evenstore.online.purge import delete_project, delete_view
+from evenstore.online.push import PushedRow, PushedRowEncoder, read_key_values
 from evenstore.online.writer import RowWriter
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.model import FeatureViewSchema
+from evenstore.schema.request import ViewRead
 from evenstore.schema.source import check_source_types
-from evenstore.semantics import Origin, RowOrder, Status, decide_status, is_within_ttl
+from evenstore.semantics import Status
 
 __all__ = ["RedisOnlineStore", "RedisOnlineStoreConfig"]
 
 check_feast_version()
 
-_ENTITY_KEY_VERSION = 3
 _FIELD_STATUS = {status: FieldStatus.Value(status.name) for status in Status}
-
-_Row = tuple[EntityKeyProto, dict[str, ValueProto], datetime, datetime | None]
 
 
 class RedisOnlineStoreConfig(FeastConfigBaseModel):
@@ -96,21 +90,29 @@ class RedisOnlineStore(OnlineStore):
         self,
         config: RepoConfig,
         table: FeatureView,
-        data: list[_Row],
+        data: list[PushedRow],
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Write pushed rows, each where it is greater than the stored one.
 
-        The rows' ingest sequence is the instant of this call. Naive timestamps are read as UTC.
+        The rows' ingest sequence is the machine's instant of this call. Naive timestamps are read
+        as UTC.
 
         Raises:
             FutureRowError: A row is later than now plus the allowed skew; nothing is written then.
-            OnlineStoreError: A row lacks a feature of its view, or Redis refused.
+            EntityRowsError: A join key is null or of another type; nothing is written then.
+            OnlineStoreError: A row lacks a feature of its view (nothing is written then), or Redis
+                refused.
         """
         view = compile_feature_view(table)
-        now_us = self._clock.now_us()
-        rows = _encode_pushed(view, config.project, data, now_us)
-        RowWriter(self.client(config), view).write(rows)
+        encoder = PushedRowEncoder(
+            view,
+            config.project,
+            latest_us=self._clock.now_us() + DEFAULT_MAX_SKEW_US,
+            # Not the store's clock, which may be frozen: the sequence orders arrivals, not events.
+            sequence_us=SystemClock().now_us(),
+        )
+        RowWriter(self.client(config), view).write(encoder.encode(data))
         if progress is not None:
             progress(len(data))
 
@@ -122,17 +124,29 @@ class RedisOnlineStore(OnlineStore):
         entity_keys: list[EntityKeyProto],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
-        """Read rows as Feast wants them; an absent or withheld row is `(event timestamp, None)`."""
+        """Read rows as Feast wants them; an absent or withheld row is `(event timestamp, None)`.
+
+        A feature that the stored row does not have is left out of its values.
+
+        Raises:
+            UnknownFeatureError: A feature is not of the view.
+            CorruptRowError: Stored bytes are not of the declared type.
+            FutureRowError: A stored row is later than now plus the allowed skew.
+            OnlineStoreError: Redis refused or cannot be reached.
+        """
         view = compile_feature_view(table)
         names = requested_features or [field.name for field in view.features]
-        rows = self._read(config, view, entity_keys, names)
-        return [
-            (
-                None if row.event_us is None else us_to_datetime(row.event_us),
-                None if not row.shows_values else row.values(),
-            )
-            for row in rows
-        ]
+        answers: list[tuple[datetime | None, dict[str, ValueProto] | None]] = []
+        for row in self._read(config, view, entity_keys, names):
+            event = None if row.event_us is None else us_to_datetime(row.event_us)
+            is_withheld = view.withholds_expired and Status.OUTSIDE_MAX_AGE in row.statuses
+            values = {
+                name: row.values[i]
+                for i, name in enumerate(names)
+                if row.statuses[i] is not Status.NOT_FOUND
+            }
+            answers.append((event, None if event is None or is_withheld else values))
+        return answers
 
     @override
     def update(
@@ -193,9 +207,9 @@ class RedisOnlineStore(OnlineStore):
             for i in range(len(names)):
                 online_features_response.results.append(
                     GetOnlineFeaturesResponse.FeatureVector(
-                        values=[row.value(i) for row in by_row],
-                        statuses=[_FIELD_STATUS[row.status(i)] for row in by_row],
-                        event_timestamps=[row.timestamp() for row in by_row],
+                        values=[row.values[i] for row in by_row],
+                        statuses=[_FIELD_STATUS[row.statuses[i]] for row in by_row],
+                        event_timestamps=[row.timestamp for row in by_row],
                     )
                 )
 
@@ -204,59 +218,48 @@ class RedisOnlineStore(OnlineStore):
         config: RepoConfig,
         view: FeatureViewSchema,
         entity_keys: Sequence[EntityKeyProto],
-        names: list[str],
+        names: Sequence[str],
     ) -> list[_StoredRow]:
-        layout = FeastRowLayout(view)
-        fields = [layout.timestamp_field, *(layout.feature_fields[name] for name in names)]
+        decoder = ViewDecoder(_view_read(view, names))
+        encoder = EntityKeyEncoder(view.join_keys, config.project)
         commands = [
-            (b"HMGET", _redis_key(config.project, key, _ENTITY_KEY_VERSION), *fields)
-            for key in entity_keys
+            (
+                b"HMGET",
+                encoder.encode(read_key_values(entity_key, view, row_idx=row_idx)),
+                *decoder.fields,
+            )
+            for row_idx, entity_key in enumerate(entity_keys)
         ]
         as_of_us = self._clock.now_us()
         replies: list[Any] = execute(self.client(config), commands)
-        return [_StoredRow(view, names, reply, as_of_us) for reply in replies]
+        return [_stored_row(decoder, reply, as_of_us) for reply in replies]
 
 
+def _view_read(view: FeatureViewSchema, names: Sequence[str]) -> ViewRead:
+    features = {field.name: field for field in view.features}
+    missing = [name for name in names if name not in features]
+    if missing:
+        raise UnknownFeatureError(
+            [f"{view.name}:{name}" for name in missing],
+            [f"{view.name}:{name}" for name in features],
+        )
+    return ViewRead(
+        view=view,
+        output_name=view.name,
+        key_columns=tuple(key.name for key in view.join_keys),
+        features=tuple(features[name] for name in names),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class _StoredRow:
-    """One entity's stored fields, as Feast's response wants them."""
+    """One entity's row, as Feast's response wants it."""
 
-    def __init__(
-        self,
-        view: FeatureViewSchema,
-        names: list[str],
-        reply: Sequence[bytes | None],
-        as_of_us: int,
-    ) -> None:
-        self._names = names
-        self._fields = reply[1:]
-        self.event_us = None if reply[0] is None else decode_timestamp(reply[0])
-        self._is_expired = self.event_us is not None and not is_within_ttl(
-            event_us=self.event_us, as_of_us=as_of_us, ttl_us=view.enforced_ttl_us
-        )
-        self.shows_values = self.event_us is not None and not (
-            self._is_expired and view.withholds_expired
-        )
+    event_us: int | None
+    values: Sequence[ValueProto]
+    statuses: Sequence[Status]
 
-    def value(self, position: int) -> ValueProto:
-        value = ValueProto()
-        field = self._fields[position]
-        if self.shows_values and field:
-            value.ParseFromString(field)
-        return value
-
-    def values(self) -> dict[str, ValueProto]:
-        return {
-            name: self.value(i) for i, name in enumerate(self._names) if self._fields[i] is not None
-        }
-
-    def status(self, position: int) -> Status:
-        field = self._fields[position]
-        return decide_status(
-            is_found=self.event_us is not None and field is not None,
-            is_expired=self._is_expired,
-            is_null=field == b"",
-        )
-
+    @property
     def timestamp(self) -> Timestamp:
         timestamp = Timestamp()
         if self.event_us is not None:
@@ -264,40 +267,18 @@ class _StoredRow:
         return timestamp
 
 
+def _stored_row(decoder: ViewDecoder, reply: Sequence[bytes | None], as_of_us: int) -> _StoredRow:
+    # Decoded first, so that the SDK refuses and withholds exactly what the gateway does.
+    event_us, decoded, statuses = decoder.decode(reply, as_of_us)
+    values = [
+        ValueProto() if value is None or not data else ValueProto.FromString(data)
+        for value, data in zip(decoded, reply[1:], strict=True)
+    ]
+    return _StoredRow(event_us, values, statuses)
+
+
 def _spread(
     rows: Sequence[_StoredRow], positions: Sequence[Sequence[int]], n_rows: int
 ) -> list[_StoredRow]:
     placed = {i: row for row, targets in zip(rows, positions, strict=True) for i in targets}
     return [placed[i] for i in range(n_rows)]
-
-
-def _encode_pushed(
-    view: FeatureViewSchema, project: str, data: Sequence[_Row], now_us: int
-) -> EncodedRows:
-    keys, timestamps, orders = [], [], []
-    for row_idx, (entity_key, values, event, created) in enumerate(data):
-        missing = [field.name for field in view.features if field.name not in values]
-        if missing:
-            msg = f"{view.name}: row {row_idx} lacks {', '.join(missing)}"
-            raise OnlineStoreError(msg, hint="write all features of the view in one row")
-        order = _pushed_order(view, row_idx, (event, created), now_us)
-        keys.append(_redis_key(project, entity_key, _ENTITY_KEY_VERSION))
-        timestamps.append(encode_timestamp(order.event_us))
-        orders.append(encode_order(order, Origin.PUSH))
-    features = [
-        [values[field.name].SerializeToString() for _, values, _, _ in data]
-        for field in view.features
-    ]
-    return EncodedRows(keys, timestamps, orders, features)
-
-
-def _pushed_order(
-    view: FeatureViewSchema, row_idx: int, stamps: tuple[datetime, datetime | None], now_us: int
-) -> RowOrder:
-    event, created = stamps
-    event_us = datetime_to_us(event, naive_is_utc=True)
-    if event_us > now_us + DEFAULT_MAX_SKEW_US:
-        msg = f"{view.name}: row {row_idx} has event timestamp {format_us(event_us)}, after now"
-        raise FutureRowError(msg, hint="it would hide the row that is valid until then")
-    created_us = None if created is None else datetime_to_us(created, naive_is_utc=True)
-    return RowOrder(event_us, created_us, now_us)

@@ -1,0 +1,211 @@
+"""The write rule inside Redis against the total order in plain Python.
+
+Any rows, in any order and any number of times, from several writers of ours and from stock Feast in
+between: what is stored is at every moment the greatest row written so far, whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from feast import Entity, FeatureView, FileSource
+from feast import Field as FeastField
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import Int64
+from feast.value_type import ValueType
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from evenstore.clock import us_to_datetime
+from evenstore.online.connection import open_redis
+from evenstore.online.writer import RowWriter, WriteCount
+from evenstore.redis_server import RedisServer, embedded_redis
+from evenstore.semantics import RowOrder
+from tests.evenstore.online.rows import (
+    MarkedRow,
+    decode_marked,
+    encode_marked,
+    marked_view,
+    read_fields,
+)
+from tests.evenstore.online.stock import StockStore, int64_key
+from tests.support.scale import scaled
+
+_PROJECT = "p"
+_KEYS = (1, 2)
+# Days around it differ in every byte of the order field; a second has stock's precision too.
+_AFTER_1970_US = 1_700_000_000_000_000
+_STEPS_US = (0, 1, 127, 128, 255, 256, 999_999, 1_000_000, 2**32, 86_400_000_000)
+
+
+@dataclass(frozen=True)
+class _Write:
+    """One call of one writer: its rows share the ingest sequence; stock's have none."""
+
+    writer: str
+    rows: tuple[MarkedRow, ...]
+
+
+@dataclass(frozen=True)
+class _History:
+    n_features: int
+    writes: tuple[_Write, ...]
+
+
+@st.composite
+def _histories(draw: st.DrawFn) -> _History:
+    n_features = draw(st.sampled_from([0, 1, 1, 3, 3, 3, 3, 1600]))
+    has_stock = draw(st.booleans())
+    # Stock forgets the order of rows before 1970, so that only ours are judged there.
+    origins_us = [_AFTER_1970_US] if has_stock else [_AFTER_1970_US, -3_000_000, -(2**40)]
+    origin_us = draw(st.sampled_from(origins_us))
+    instants_us = st.sampled_from(_STEPS_US).map(lambda step_us: origin_us + step_us)
+    writers = ["ours", "theirs", "stock"] if has_stock else ["ours", "theirs"]
+    sequences_us = draw(st.permutations([1, 2, 255, 256, 2**32, 1_800_000_000_000_000]))
+    writes, mark = [], 0
+    for sequence_us in sequences_us[: draw(st.integers(1, 6))]:
+        writer = draw(st.sampled_from(writers))
+        entries = draw(
+            st.dictionaries(
+                st.tuples(
+                    st.sampled_from(_KEYS),
+                    instants_us,
+                    st.none() if writer == "stock" else st.none() | instants_us,
+                ),
+                st.just(None),
+                min_size=1,
+                max_size=4,
+            )
+        )
+        rows = []
+        for k, event_us, created_us in entries:
+            mark += 1
+            order = RowOrder(event_us, created_us, 0 if writer == "stock" else sequence_us)
+            rows.append(MarkedRow(k, order, mark if n_features else 0))
+        writes.append(_Write(writer, tuple(rows)))
+    replays = draw(st.lists(st.sampled_from(writes), max_size=3))
+    return _History(n_features, tuple(draw(st.permutations([*writes, *replays]))))
+
+
+@functools.cache
+def _feast_view(n_features: int) -> FeatureView:
+    entity = Entity(name="k", join_keys=["k"], value_type=ValueType.INT64)
+    names = ["k", *(f"f{i}" for i in range(n_features))]
+    return FeatureView(
+        name="marks",
+        entities=[entity],
+        schema=[FeastField(name=name, dtype=Int64) for name in names],
+        ttl=timedelta(0),
+        source=FileSource(path="unused.parquet", timestamp_field="event_timestamp"),
+    )
+
+
+def _write_stock(stock: StockStore, n_features: int, rows: Sequence[MarkedRow]) -> None:
+    stock.write(
+        _feast_view(n_features),
+        [
+            (
+                int64_key("k", row.k),
+                {f"f{i}": Value(int64_val=row.mark) for i in range(n_features)},
+                us_to_datetime(row.order.event_us),
+                None,
+            )
+            for row in rows
+        ],
+    )
+
+
+@pytest.fixture(
+    scope="module", params=[{}, {"LC_ALL": "C.UTF-8"}], ids=["plain", "other-collation"]
+)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """A server under this machine's locale, and one under a locale that is not C.
+
+    Lua compares strings by the server's collation, which no order of bytes may depend on.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in request.param.items():
+            environment.setenv(name, os.environ.get("EVENSTORE_TEST_LOCALE", value))
+        home = tmp_path_factory.mktemp("redis")
+        with embedded_redis(home, environ={"PATH": os.environ.get("PATH", "")}) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: RedisServer) -> Iterator[Redis]:
+    with open_redis(server.url) as opened:
+        yield opened
+
+
+_STEP = _AFTER_1970_US + 1
+
+
+@settings(
+    max_examples=scaled(30, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(_histories())
+@example(  # A row of stock at an equal instant is the lowest, whichever comes first.
+    _History(
+        1,
+        (
+            _Write("stock", (MarkedRow(1, RowOrder(_STEP, None, 0), 1),)),
+            _Write("ours", (MarkedRow(1, RowOrder(_STEP, None, 5), 2),)),
+            _Write("stock", (MarkedRow(1, RowOrder(_STEP, None, 0), 1),)),
+        ),
+    )
+)
+@example(  # Created null is lower than any created, whatever the sequence.
+    _History(
+        3,
+        (
+            _Write("ours", (MarkedRow(1, RowOrder(-5, -9, 1), 1),)),
+            _Write("theirs", (MarkedRow(1, RowOrder(-5, None, 9), 2),)),
+        ),
+    )
+)
+def test_stored_row_is_the_greatest_written_so_far(
+    server: RedisServer, client: Redis, history: _History
+) -> None:
+    client.flushall()
+    view = marked_view(history.n_features)
+    writers = {name: RowWriter(client, view) for name in ("ours", "theirs")}
+    stock = StockStore(server.url, _PROJECT)
+    greatest: dict[int, MarkedRow] = {}
+
+    for write in history.writes:
+        if write.writer == "stock":
+            _write_stock(stock, history.n_features, write.rows)
+        else:
+            rows = encode_marked(view, _PROJECT, write.rows)
+            count = writers[write.writer].write(rows)
+            assert count.n_written + count.n_superseded == len(write.rows)
+        for row in write.rows:
+            known = greatest.setdefault(row.k, row)
+            greatest[row.k] = max(known, row, key=lambda candidate: candidate.order)
+        stored = {k: decode_marked(view, k, read_fields(client, view, _PROJECT, k)) for k in _KEYS}
+        assert stored == {k: greatest.get(k) for k in _KEYS}
+
+
+@settings(max_examples=scaled(10, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_histories())
+def test_replay_of_everything_changes_nothing(client: Redis, history: _History) -> None:
+    client.flushall()
+    view = marked_view(history.n_features)
+    writer = RowWriter(client, view)
+    batches = [encode_marked(view, _PROJECT, write.rows) for write in history.writes]
+    for batch in batches:
+        writer.write(batch)
+    before = {k: read_fields(client, view, _PROJECT, k) for k in _KEYS}
+
+    again = [writer.write(batch) for batch in batches]
+
+    assert {k: read_fields(client, view, _PROJECT, k) for k in _KEYS} == before
+    assert sum(again, WriteCount(0, 0)).n_written == 0
