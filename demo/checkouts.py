@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from demo.whole_file import whole_file
 from evenstore.clock import Clock, format_us, us_to_datetime
 from evenstore.duckdb_session import SessionLimits, open_session
 from evenstore.errors import TransformError
+from evenstore.whole_file import whole_file
 
 __all__ = ["CHECKOUT_SCHEMA", "LABEL_WINDOW_DAYS", "CheckoutReport", "build_checkouts"]
 

@@ -21,10 +21,10 @@ from demo.shop_customers import COUNTRIES, draw_customers
 from demo.shop_documents import Documents, Kind, plan_documents
 from demo.shop_lines import NO_DESCRIPTION, REMARKS, LineFiller, Lines
 from demo.shop_schema import SHOP_SCHEMA
-from demo.whole_file import whole_file
 from evenstore.clock import us_to_datetime
 from evenstore.errors import ConfigurationError
 from evenstore.progress import NullProgress, Progress
+from evenstore.whole_file import whole_file
 
 __all__ = ["ShopReport", "generate_shop"]
 

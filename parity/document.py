@@ -8,11 +8,10 @@ are strings (`parity.values.to_json`), instants are int64 microseconds since the
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from evenstore.errors import ConfigurationError
+from evenstore.whole_file import whole_file
 from parity.compare import Cell, Outcome
 from parity.report import Counts, Difference, FeatureComparison, ParityReport
 from parity.values import PlainValue, to_json
@@ -79,19 +78,10 @@ def write_document(document: Mapping[str, object], path: Path) -> None:
     """Write a document so that a reader finds the old file or the whole new one.
 
     Raises:
-        ConfigurationError: The folder is missing or cannot be written.
+        ConfigurationError: The file cannot be written.
     """
-    # Beside the target, because a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_text(render_document(document), encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as exc:
-        msg = f"cannot write the report to {str(path)!r}: {exc.strerror}"
-        raise ConfigurationError(msg, hint="name a file in a folder you can write") from exc
+    with whole_file(path) as temporary:
+        temporary.write_text(render_document(document), encoding="utf-8")
 
 
 def _counts(counts: Counts) -> dict[str, object]:

@@ -14,11 +14,11 @@ from evenstore.progress import Progress
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import Field, RegistrySchema
+from evenstore.schema.repository import open_repository
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.semantics import Knowledge, Status
 from parity.compare import CellColumn
 from parity.report import CheckedRows
-from parity.repository import open_repository
 from parity.strata import ViewEntities, classify_entities
 from parity.values import PlainValue, decode_offline
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from feast import FeatureStore
-from feast.repo_config import RepoConfig, load_repo_config
-from feast.utils import get_default_yaml_file_path
 
 from evenstore.errors import ConfigurationError
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import RegistrySchema
+from evenstore.schema.repository import load_repository_config, registry_file
 
 __all__ = ["RegistrySource"]
 
@@ -36,7 +35,7 @@ class RegistrySource:
 
     def __init__(self, repo_path: Path) -> None:
         self._repo_path = repo_path
-        self._config = _load_config(repo_path)
+        self._config = load_repository_config(repo_path)
         self._store: FeatureStore | None = None
         self._seen: _Signature | None = None
 
@@ -83,7 +82,7 @@ class RegistrySource:
         return schema
 
     def _signature(self) -> _Signature | None:
-        path = self._file_path()
+        path = registry_file(self._repo_path, self._config)
         if path is None:
             return None
         try:
@@ -94,26 +93,7 @@ class RegistrySource:
             raise ConfigurationError(msg, hint="run `feast apply` in the repo") from exc
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _file_path(self) -> Path | None:
-        registry = self._config.registry
-        is_file = registry.registry_type == "file" and registry.registry_store_type is None
-        if not is_file or "://" in registry.path:
-            return None
-        return Path(self._repo_path, registry.path)
-
 
 def _is_being_written(signature: _Signature) -> bool:
     # Feast truncates the file and then writes it: an empty one is not an empty registry.
     return signature[1] == 0
-
-
-def _load_config(repo_path: Path) -> RepoConfig:
-    path = get_default_yaml_file_path(repo_path)
-    if not path.is_file():
-        msg = f"no feature_store.yaml in {repo_path}"
-        raise ConfigurationError(msg, hint="`--repo` takes the folder of a Feast repo")
-    try:
-        return load_repo_config(repo_path, path)
-    except Exception as exc:  # YAML, pydantic, Feast, or the import of a plug-in.
-        msg = f"{path} cannot be used: {exc}"
-        raise ConfigurationError(msg, hint="`feast configuration` in the repo checks it") from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from evenstore.progress import NullProgress, Progress
 from evenstore.schema.model import Field
 from evenstore.schema.request import FeatureRequest, resolve_service
 from evenstore.semantics import Knowledge
+from evenstore.whole_file import whole_file
 from training.entity_rows import EntityRowsSource, check_entity_rows, read_entity_rows
 from training.leakage import check_leakage
 from training.manifest import DatasetSpec, Manifest, event_timestamp_of, status_of
@@ -24,7 +24,7 @@ from training.versions import installed_versions
 if TYPE_CHECKING:
     import feast
 
-__all__ = ["TrainingDataset", "assemble_dataset", "open_repo"]
+__all__ = ["TrainingDataset", "assemble_dataset"]
 
 _MANIFEST_KEY = b"evenstore.training.manifest"
 _LIBRARIES = ("evenstore", "feast", "duckdb", "pyarrow")
@@ -90,7 +90,7 @@ class TrainingDataset:
             feature_service, knowledge, label, event_timestamp_column, label_timestamp_column
         )
         table = read_entity_rows(entity_rows)
-        store = open_repo(repo) if isinstance(repo, Path) else repo
+        store = _open(repo) if isinstance(repo, Path) else repo
         request = resolve_service(compile_store(store), feature_service)
         entity_table = check_entity_rows(table, request, spec)
         steps.advance()
@@ -133,15 +133,8 @@ class TrainingDataset:
             ConfigurationError: The path cannot be written.
         """
         table = self.table.replace_schema_metadata({_MANIFEST_KEY: self.manifest.to_json()})
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-                temporary = Path(folder) / path.name
-                pq.write_table(table, temporary, compression="zstd")
-                temporary.replace(path)
-        except OSError as exc:
-            msg = f"`{path}` cannot be written: {exc.strerror or exc}"
-            raise ConfigurationError(msg, hint="choose another file") from exc
+        with whole_file(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
 
 def assemble_dataset(
@@ -183,18 +176,11 @@ def assemble_dataset(
     return TrainingDataset(table, manifest)
 
 
-def open_repo(path: Path) -> feast.FeatureStore:
-    """Open the feature repo in a folder.
+def _open(repo: Path) -> feast.FeatureStore:
+    # Imported late: Feast takes seconds, and fitting from a file of entity rows needs none of it.
+    from evenstore.schema.repository import open_repository
 
-    Raises:
-        ConfigurationError: The folder has no `feature_store.yaml`, or Feast refuses it.
-    """
-    if not (path / "feature_store.yaml").is_file():
-        msg = f"`{path}` is not a feature repo: it has no feature_store.yaml"
-        raise ConfigurationError(msg, hint="give the folder in which `feast apply` was run")
-    import feast
-
-    return feast.FeatureStore(repo_path=str(path))
+    return open_repository(repo)
 
 
 def _read_table(path: Path) -> pa.Table:

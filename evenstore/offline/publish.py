@@ -16,6 +16,7 @@ from feast.data_source import DataSource
 
 from evenstore.errors import OfflineStoreError, SourceUnavailableError
 from evenstore.schema.source import find_files, read_column_types, resolve_path
+from evenstore.whole_file import whole_file
 
 __all__ = ["publish_rows"]
 
@@ -40,16 +41,10 @@ def publish_rows(source: DataSource, repo_path: Path | None, table: pa.Table) ->
     if folder.is_file() or (is_one_file and not folder.is_dir()):
         msg = f"data source `{source.name}` is one file or a glob: it cannot be added to"
         raise OfflineStoreError(msg, hint="point the source at a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     _check_columns(source, repo_path, table)
-    name = f"{uuid.uuid4().hex}.parquet"
-    temporary = folder / f".{name}.tmp"
-    try:
+    published = folder / f"{uuid.uuid4().hex}.parquet"
+    with whole_file(published) as temporary:
         pq.write_table(table, temporary)
-        published = folder / name
-        temporary.replace(published)
-    finally:
-        temporary.unlink(missing_ok=True)
     return published
 
 

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from evenstore.errors import OfflineStoreError
 from evenstore.schema.source import resolve_path
+from evenstore.whole_file import whole_file
 
 __all__ = ["ArrowRetrievalJob"]
 
@@ -98,10 +99,5 @@ class ArrowRetrievalJob(RetrievalJob):
         if path.exists() and not allow_overwrite:
             msg = f"`{path}` exists"
             raise OfflineStoreError(msg, hint="choose another path, or pass allow_overwrite=True")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with whole_file(path) as temporary:
             pq.write_table(self.to_arrow(timeout=timeout), temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)

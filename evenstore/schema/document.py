@@ -10,8 +10,6 @@ import dataclasses
 import enum
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from evenstore.schema.model import (
     RegistrySchema,
 )
 from evenstore.semantics import ExpiredValues, TtlEnforcement
+from evenstore.whole_file import whole_file
 
 __all__ = [
     "DOCUMENT_VERSION",
@@ -89,15 +88,8 @@ def _hash(registry: object) -> str:
 
 def write_document(schema: RegistrySchema, path: Path) -> None:
     """Write the document atomically: a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(dump_registry_schema(schema))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_text(dump_registry_schema(schema), encoding="utf-8")
 
 
 def read_document(path: Path) -> RegistrySchema:

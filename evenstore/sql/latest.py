@@ -43,13 +43,9 @@ def build_latest_rows_sql(
         tied on both timestamps with a row of other content, so that content decided.
     """
     keys = ", ".join(quote_identifier(key.name) for key in view.join_keys)
-    by_entity = f"partition by {keys} " if keys else ""
+    by_entity = f"partition by {keys}" if keys else ""
     by_instant = f"partition by {', '.join(filter(None, [keys, EVENT_US, CREATED_US]))}"
     content = [quote_identifier(field.name) for field in content_columns(view)]
-    descending = ", ".join(
-        [f"{EVENT_US} desc", f"{CREATED_US} desc nulls last"]
-        + [f"{name} desc nulls last" for name in content]
-    )
     packed = ", ".join(f"c{i} := {name}" for i, name in enumerate(content))
     names = [*(key.name for key in view.join_keys), *(field.name for field in view.features)]
     columns = ",\n  ".join(quote_identifier(name) for name in names)
@@ -64,13 +60,13 @@ with feature_rows as (
 placed as (
   select
     *,
-    row_number() over (entity order by {descending}) as {PLACE},
+    row_number() over (entity order by {_greatest_first(content)}) as {PLACE},
     count(*) over entity as {N_ROWS},
     min(struct_pack({packed})) over instant
       is distinct from max(struct_pack({packed})) over instant as {IS_AMBIGUOUS}
   from feature_rows
   where {qualifies}
-  window entity as ({by_entity.strip()}), instant as ({by_instant})
+  window entity as ({by_entity}), instant as ({by_instant})
 )
 select
   {columns},
@@ -80,6 +76,11 @@ select
   {IS_AMBIGUOUS}
 from placed
 where {PLACE} = 1"""
+
+
+def _greatest_first(content: list[str]) -> str:
+    stamps = [f"{EVENT_US} desc", f"{CREATED_US} desc nulls last"]
+    return ", ".join(stamps + [f"{name} desc nulls last" for name in content])
 
 
 def build_earliest_event_sql(source: SourceFiles, view: FeatureViewSchema) -> str:

@@ -195,11 +195,6 @@ def test_document_is_written_whole_over_an_older_one(tmp_path: Path) -> None:
 def test_document_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "parity.json"
     target.mkdir()
-    with pytest.raises(ConfigurationError, match="cannot write the report"):
+    with pytest.raises(ConfigurationError, match="cannot write"):
         write_document(build_document(report_of(CLEAN)), target)
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_document_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot write the report"):
-        write_document(build_document(report_of(CLEAN)), tmp_path / "missing" / "parity.json")

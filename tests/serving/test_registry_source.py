@@ -46,7 +46,7 @@ def test_missing_registry_is_an_error_and_is_not_made(repo: Path) -> None:
 
 
 def test_folder_without_a_feast_repo_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no feature_store\.yaml in"):
+    with pytest.raises(ConfigurationError, match=r"no Feast repo"):
         RegistrySource(tmp_path)
 
 

@@ -18,7 +18,7 @@ from tests.training.samples import (
     make_features,
     make_request,
 )
-from training.dataset import TrainingDataset, assemble_dataset, open_repo
+from training.dataset import TrainingDataset, assemble_dataset
 from training.manifest import Manifest
 
 
@@ -121,14 +121,9 @@ def test_manifest_of_another_version_or_form_is_refused() -> None:
 
 def test_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(ConfigurationError, match="cannot be written"):
+    with pytest.raises(ConfigurationError, match="cannot write"):
         make_dataset(20).to_parquet(tmp_path / "file" / "dataset.parquet")
     (tmp_path / "folder" / "inside").mkdir(parents=True)
-    with pytest.raises(ConfigurationError, match="cannot be written"):
+    with pytest.raises(ConfigurationError, match="cannot write"):
         make_dataset(20).to_parquet(tmp_path / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-
-
-def test_folder_without_a_feature_repo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="not a feature repo"):
-        open_repo(tmp_path)
