@@ -29,13 +29,13 @@ check: venv ## Formatting, lint, strict types, import contracts
 	@.venv/bin/lint-imports
 
 test: check ## Everything that gates: check, unit, property, integration, end to end
-	@$(RUN) pytest -n 2
+	@$(RUN) pytest -n 2 --dist loadgroup
 
-test-fast: check ## The same without what takes minutes (under 60 seconds)
-	@$(RUN) pytest -n 2 -m "not slow and not e2e"
+test-fast: check ## The same without Redis and whole commands (under 60 seconds)
+	@$(RUN) pytest -n 2 -m "not slow and not e2e and not redis"
 
 test-full: check ## The full counts of property cases, kills and requests
-	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n 2 --timeout 3600
+	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n 2 --dist loadgroup --timeout 3600
 
 clean: ## Stop and remove what the demo and the tests made (not .venv)
 	@[ ! -x .venv/bin/python ] || $(RUN) demo stop

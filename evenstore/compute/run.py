@@ -5,7 +5,7 @@ Reads the newest rows, streams them to Redis, moves the watermark.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,7 +132,9 @@ class ViewRun:
             earliest_unread_us=self._earliest_us(unread) if watermark else None,
         )
         self._load(plan, sequence_us, counter)
-        moved = self._moved_watermark(watermark, files, until_us, sequence_us)
+        # Also back, where this run ends earlier than the last: of files that only this one has
+        # read, the rows between both ends are not loaded yet.
+        moved = Watermark(until_us, files, self.view.fingerprint, sequence_us)
         write_watermark(self.client, self.project, self.view.name, moved, mark=mark)
         return RunSummary(
             view=self.view.name,
@@ -179,23 +181,6 @@ class ViewRun:
                     ]
                 )
                 yield batch.cast(schema)
-
-    def _moved_watermark(
-        self,
-        previous: Watermark | None,
-        files: Mapping[str, FileVersion],
-        until_us: int,
-        sequence_us: int,
-    ) -> Watermark:
-        is_earlier = (
-            previous is not None
-            and previous.fingerprint == self.view.fingerprint
-            and until_us < previous.event_end_us
-        )
-        if previous is not None and is_earlier:
-            # Of files new to this run, the rows between its end and the watermark are not loaded.
-            return replace(previous, sequence_us=sequence_us)
-        return Watermark(until_us, files, self.view.fingerprint, sequence_us)
 
 
 def _read_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

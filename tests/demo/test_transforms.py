@@ -22,6 +22,8 @@ from tests.demo.oracle import customer_rows, product_rows
 from tests.evenstore.transform.runs import TRANSFORMS, Table, shop_sql, write_sql
 from tests.support.scale import scaled
 
+pytestmark = pytest.mark.slow
+
 FIRST, LAST = date(2011, 3, 1), date(2011, 6, 30)
 END_US = datetime_to_us(datetime(2011, 7, 1, tzinfo=UTC))
 TABLES = ["customer_activity", "product_demand"]

@@ -204,7 +204,7 @@ def _row(k: int, offset: int, n: int) -> Row:
 
 
 @settings(
-    max_examples=scaled(25, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=scaled(40, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(_steps, min_size=2, max_size=10), st.none() | st.integers(1, 12))
 @example(  # A run that ends early must not count files as read whose rows lie behind its end.
@@ -216,6 +216,14 @@ def _row(k: int, offset: int, n: int) -> Row:
         _Run(11, 20),
     ],
     None,
+)
+@example(  # A run begins right behind the last one's end.
+    [_Publish((_row(1, 5, 0), _row(1, 6, 5))), _Run(0, 5), _Run(25, 10)],
+    None,
+)
+@example(  # A row of exactly the ttl's age is valid.
+    [_Publish((_row(1, 6, 0),)), _Run(25, 10)],
+    4,
 )
 @example(  # Loaded in one schema and interval, corrected at equal timestamps, then emptied.
     [

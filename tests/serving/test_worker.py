@@ -20,6 +20,8 @@ from tests.serving.processes import Running, run_worker, wait_until
 from tests.serving.redis_process import RedisProcess
 from tests.serving.stack import Stack
 
+pytestmark = pytest.mark.slow
+
 REQUEST = {"feature_service": "all_types", "entities": {"customer_id": [rows.FRESH]}}
 HEAVY = ("feast", "pandas", "pyarrow", "duckdb")
 

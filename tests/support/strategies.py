@@ -29,6 +29,7 @@ FEATURES = (
     Field("tags", Dtype.FLOAT32_LIST),
 )
 
+_SPAN_US = 7
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Before 1970, around it, today, and far enough for sums of microseconds to pass through no float.
 _ORIGINS_US = (-2_208_988_800_000_000, -3, 1_700_000_000_000_000, 4_102_444_800_000_001)
@@ -114,14 +115,14 @@ class World:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Draw a world of at most a dozen feature rows, three entities and nine entity rows.
+    """Draw a world of at most a dozen feature rows about three entities.
 
-    Half of the worlds have one entity, entity rows are mostly later than feature rows, and some
-    rows repeat another but for one value: what is asked for is there, and tied.
+    Every entity is asked for at every instant of the world, so that each age, the ttl's included,
+    is met; some rows repeat another but for one value, so that ties are.
     """
     origin_us = draw(st.sampled_from(_ORIGINS_US))
     written_us = st.integers(0, 3).map(lambda offset: origin_us + offset)
-    asked_us = st.integers(0, 6).map(lambda offset: origin_us + offset)
+    known_us = st.integers(0, _SPAN_US).map(lambda offset: origin_us + offset)
     join_keys = draw(st.sampled_from(list(_JOIN_KEYS)))
     any_key = st.tuples(*_JOIN_KEYS[join_keys])
     keys = draw(st.lists(any_key, min_size=1, max_size=draw(st.sampled_from([1, 3]))))
@@ -131,17 +132,20 @@ def worlds(draw: st.DrawFn) -> World:
         Row,
         key=some_key,
         event_us=written_us,
-        created_us=st.none() | asked_us if has_created else st.none(),
+        created_us=st.none() | known_us if has_created else st.none(),
         values=st.fixed_dictionaries(
             {name: st.none() | values for name, values in _VALUES.items()}
         ),
     )
     files = draw(st.lists(_rows_and_twins(row), min_size=1, max_size=2))
-    entity_rows = draw(st.lists(st.tuples(some_key | any_key, asked_us), max_size=8))
+    asked_keys = [*keys, draw(any_key), *_keys_with_null(keys[0])]
+    entity_rows = [(key, origin_us + offset) for key in asked_keys for offset in range(_SPAN_US)]
+    draw(st.randoms(use_true_random=False)).shuffle(entity_rows)
     return World(
         join_keys=join_keys,
         files=(*files, files[0][:1]),
-        entity_rows=(*entity_rows, *entity_rows[:1]),
+        # Sometimes nobody asks; else one asks twice.
+        entity_rows=(*entity_rows, entity_rows[0]) if draw(st.integers(0, 9)) else (),
         rules=Rules(
             ttl_us=draw(st.none() | st.integers(1, 4)),
             is_enforced=draw(st.sampled_from([True, True, False])),
