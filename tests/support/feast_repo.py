@@ -23,6 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource
+from feast.data_source import DataSource
 from feast.types import ComplexFeastType, PrimitiveFeastType
 
 __all__ = ["OUR_ENGINE", "OUR_OFFLINE_STORE", "OUR_ONLINE_STORE", "FeastRepo"]
@@ -91,7 +92,7 @@ class FeastRepo:
         schema: Mapping[str, PrimitiveFeastType | ComplexFeastType],
         *,
         ttl: timedelta | None = None,
-        source: FileSource | None = None,
+        source: DataSource | None = None,
         **options: Any,
     ) -> FeatureView:
         """Declare a view over `data/<name>`; `schema` names the join keys too."""

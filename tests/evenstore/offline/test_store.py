@@ -55,7 +55,7 @@ def apply_repo(folder: Path, **options: Any) -> tuple[FeastRepo, FeatureStore]:
         [driver],
         {"driver_id": Int64, "trips": Int64},
         ttl=2 * HOUR,
-        source=source,  # type: ignore[arg-type] # Feast takes any data source.
+        source=source,
     )
     other = repo.view("other", [driver], {"driver_id": Int64, "load": Float64})
     repo.write_rows("other", rows((1, NOON, 2)).append_column("load", pa.array([0.5])))

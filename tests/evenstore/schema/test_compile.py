@@ -64,7 +64,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
         "pushed",
         [driver],
         {"driver_id": Int64, "trips": Int64},
-        source=PushSource(name="trips_push", batch_source=repo.source("pushed")),  # type: ignore[arg-type] # Feast takes any data source.
+        source=PushSource(name="trips_push", batch_source=repo.source("pushed")),
     )
     till = RequestSource(name="till", schema=[FeastField(name="amount", dtype=Float64)])
 

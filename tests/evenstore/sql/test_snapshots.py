@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,8 @@ def point_in_time(
     return build_point_in_time_sql(source, read, entity_relation="entity_rows", knowledge=knowledge)
 
 
-def pull(**changes: object) -> str:
-    changed = dataclasses.replace(PULL, **changes)  # type: ignore[arg-type] # fields of Pull
+def pull(**changes: Any) -> str:
+    changed = dataclasses.replace(PULL, **changes)
     has_created = changed.created_timestamp_column is not None
     return build_pull_sql(
         changed,
