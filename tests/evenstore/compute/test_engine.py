@@ -290,7 +290,9 @@ def test_pushed_row_that_is_newer_survives_a_run(repo: FeastRepo, client: Redis)
     assert _trips(client, store, 1) == {1: 2}
 
 
-def test_view_serves_before_and_after_runs_and_failures(repo: FeastRepo, client: Redis) -> None:
+def test_view_serves_before_and_after_runs_and_failures(
+    repo: FeastRepo, redis_url: str
+) -> None:
     """D40: stock Feast takes the view out of service, after a failure for good."""
     repo.write_rows("stats", _rows((1, _END, 1)), file="a.parquet")
     store = repo.apply(_DRIVER, _view(repo, schema={**_SCHEMA}))
@@ -304,17 +306,12 @@ def test_view_serves_before_and_after_runs_and_failures(repo: FeastRepo, client:
 
     assert _state(repo) is FeatureViewState.AVAILABLE_ONLINE
     assert len(_intervals(repo)) == 2
+    # Without the setting that serves a view while it is MATERIALIZING.
     strict = FeastRepo(
-        repo.path,
-        redis_url=client_url(store),
-        overrides={"registry": {"path": "registry.db"}},
+        repo.path, redis_url=redis_url, overrides={"registry": {"path": "registry.db"}}
     )
     answer = strict.store().get_online_features(["stats:trips"], [{"driver_id": 1}])
     assert answer.to_dict()["driver_id"] == [1]
-
-
-def client_url(store: FeatureStore) -> str:
-    return str(store.config.online_store.connection_string)
 
 
 def test_unreachable_redis_fails_the_run_and_records_nothing(tmp_path: Path) -> None:
@@ -448,14 +445,25 @@ def test_entityless_view_is_materialized(repo: FeastRepo) -> None:
 
 def test_view_with_a_transformation_is_refused(repo: FeastRepo) -> None:
     repo.write_rows("stats", _rows((1, _END, 1)))
-    view = BatchFeatureView(
-        name="stats",
-        mode="python",
-        entities=[_DRIVER],
-        schema=[FeastField(name=name, dtype=dtype) for name, dtype in _SCHEMA.items()],
-        source=repo.source("stats"),
-        udf=_double,
-        udf_string="def _double(rows): return rows",
+
+    with pytest.warns(RuntimeWarning, match="experimental"):
+        view = BatchFeatureView(
+            name="stats",
+            mode="python",
+            entities=[_DRIVER],
+            schema=[FeastField(name=name, dtype=dtype) for name, dtype in _SCHEMA.items()],
+            source=repo.source("stats"),
+            udf=_double,
+            udf_string="def _double(rows): return rows",
+            online=True,
+            ttl=timedelta(0),
+        )
+        store = repo.apply(_DRIVER, view)
+        with pytest.raises(ConfigurationError, match="stats: views with a transformation"):
+            store.materialize_incremental(_END)
+
+
+def _double(rows): return rows",
         ttl=timedelta(0),
     )
     store = repo.apply(_DRIVER, view)
