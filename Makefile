@@ -38,5 +38,5 @@ test-full: check ## The full counts of property cases, kills and requests
 	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n 2 --dist loadgroup --timeout 3600
 
 clean: ## Stop and remove what the demo and the tests made (not .venv)
-	@[ ! -x .venv/bin/python ] || $(RUN) demo stop
-	@rm -rf .evenstore .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@[ ! -x .venv/bin/python ] || $(RUN) demo clean
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,23 +1,31 @@
-"""`python -m demo run | serve | stop`: what `make demo`, `make serve` and `make stop` call."""
+"""`python -m demo run | serve | stop | clean`: what the Makefile's targets call."""
 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import signal
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from demo.commands import CommandError
 from demo.gateway import find_gateway, start_gateway, stop_gateway, temporary_gateway
+from demo.home import claim_home, clear_home, remove_home
+from demo.rows import forget_rows
 from demo.settings import DemoSettings, resolve_settings
+from demo.shop_reader import read_shop_parquet
 from demo.walk import Walk
 from evenstore.errors import ConfigurationError, EvenstoreError
-from evenstore.redis_server import embedded_redis, running_redis, start_redis, stop_redis
+from evenstore.processes import interrupt_on_termination
+from evenstore.redis_server import (
+    RedisServer,
+    embedded_redis,
+    running_redis,
+    start_redis,
+    stop_redis,
+)
 from evenstore.redis_url import redact_url
 
 __all__ = ["main"]
@@ -25,6 +33,7 @@ __all__ = ["main"]
 _FAILED = 1
 _INTERRUPTED = 130
 _SERVE_PORT = 6566
+_ALL_STOPPED = "Redis and the gateway are stopped"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,11 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         port=arguments.port if arguments.port is not None else _default_port(arguments.command),
     )
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    interrupt_on_termination()
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        with _only_one(settings.home):
+        with claim_home(settings.home):
             return _COMMANDS[arguments.command](settings)
     except CommandError as exc:
         print(f"error: {exc}", file=sys.stderr)
@@ -52,26 +59,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: everything that was started is stopped", file=sys.stderr)
         return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
 
 
 def _run(settings: DemoSettings) -> int:
     _refuse_beside_serve(settings)
+    _check_data(settings)
     started_s = time.monotonic()
+    walk = Walk(settings, _say)
     with ExitStack() as stack:
-        walk = Walk(settings, _say)
         redis = stack.enter_context(embedded_redis(settings.home))
         _say(f"redis                               {redact_url(redis.url)}")
-        _prepare(walk)
+        _prepare(walk, redis, stack)
         with walk.step("gateway") as did:
             gateway = stack.enter_context(temporary_gateway(settings, walk.environment()))
             did.append(gateway.url)
         walk.look_up(gateway)
         walk.train()
         verdict = walk.check_parity(gateway)
-        if settings.is_external:
-            walk.tear_down()
-    stopped = "the gateway is" if settings.is_external else "Redis and the gateway are"
-    _say(f"done in {time.monotonic() - started_s:.0f} s: {stopped} stopped")
+    stopped = "the gateway is stopped, no key is left" if settings.is_external else _ALL_STOPPED
+    _say(f"done in {time.monotonic() - started_s:.0f} s: {stopped}")
     _say(verdict)
     return 0
 
@@ -80,15 +90,22 @@ def _serve(settings: DemoSettings) -> int:
     walk = Walk(settings, _say)
     gateway = find_gateway(settings.home)
     if gateway is None:
+        _check_data(settings)
+        # Bound to this process until all is ready, so that a crash leaves nothing up.
+        with ExitStack() as stack, embedded_redis(settings.home) as redis:
+            _prepare(walk, redis, stack)
+            stack.pop_all()
         start_redis(settings.home, detached=True)
         try:
-            _prepare(walk)
             with walk.step("gateway") as did:
-                gateway = start_gateway(settings, walk.environment())
+                gateway = start_gateway(settings, walk.environment(), detached=True)
                 did.append(gateway.url)
         except BaseException:
             _stop(settings)
             raise
+    elif settings.data is not None or not gateway.url.endswith(f":{settings.port}"):
+        msg = f"the gateway is up already, at {gateway.url}"
+        raise ConfigurationError(msg, hint="stop it first: make stop")
     else:
         _say(f"the gateway is up already at {gateway.url}")
     walk.print_curl_commands(gateway)
@@ -96,49 +113,48 @@ def _serve(settings: DemoSettings) -> int:
 
 
 def _stop(settings: DemoSettings) -> int:
-    stopped = [
-        name
-        for name, is_stopped in (
-            ("the gateway", stop_gateway(settings.home)),
-            ("Redis", stop_redis(settings.home)),
-        )
-        if is_stopped
-    ]
+    stopped = ["the gateway"] if stop_gateway(settings.home) else []
+    if stopped and settings.is_external:
+        forget_rows(settings, os.environ["EVENSTORE_REDIS_URL"])
+    if stop_redis(settings.home):
+        stopped.append("Redis")
     _say(f"stopped: {' and '.join(stopped)}" if stopped else "nothing to stop")
     return 0
 
 
-_COMMANDS = {"run": _run, "serve": _serve, "stop": _stop}
+def _clean(settings: DemoSettings) -> int:
+    _stop(settings)
+    remove_home(settings.home)
+    return 0
 
 
-def _prepare(walk: Walk) -> None:
-    walk.clear()
+_COMMANDS = {"run": _run, "serve": _serve, "stop": _stop, "clean": _clean}
+
+
+def _prepare(walk: Walk, redis: RedisServer, stack: ExitStack) -> None:
+    settings = walk.settings
+    clear_home(settings.home)
     walk.take_shop_data()
     walk.copy_repo()
-    walk.forget_rows()
+    forget_rows(settings, redis.url)
+    if settings.is_external:  # It is not stopped, so what was written must go.
+        stack.callback(forget_rows, settings, redis.url)
     walk.apply()
     walk.materialize()
 
 
+def _check_data(settings: DemoSettings) -> None:
+    """Read the real file to its end before anything of an earlier run is removed."""
+    if settings.data is not None:
+        read_shop_parquet(settings.data)
+
+
 def _refuse_beside_serve(settings: DemoSettings) -> None:
     if find_gateway(settings.home) is not None or running_redis(settings.home, {}) is not None:
-        msg = "`make serve` has left Redis and the gateway up"
+        msg = (
+            f"a gateway or Redis of `{settings.home}` is up, from `make serve` or `evenstore redis`"
+        )
         raise ConfigurationError(msg, hint="stop them first: make stop")
-
-
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    with (home / "demo.lock").open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            msg = f"another `make demo` or `make serve` is at work in `{home}`"
-            raise ConfigurationError(msg, hint="wait for it, or stop it with Ctrl-C") from exc
-        yield
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _say(line: str) -> None:

@@ -50,8 +50,8 @@ def find_gateway(home: Path) -> Gateway | None:
     return gateway
 
 
-def start_gateway(settings: DemoSettings, environ: Mapping[str, str]) -> Gateway:
-    """Start a gateway and wait until it is ready.
+def start_gateway(settings: DemoSettings, environ: Mapping[str, str], *, detached: bool) -> Gateway:
+    """Start a gateway and wait until it is ready; it ends with this process unless detached.
 
     Raises:
         CommandError: It ended before it was ready, or was not ready in time.
@@ -63,6 +63,7 @@ def start_gateway(settings: DemoSettings, environ: Mapping[str, str]) -> Gateway
                 str(script_path("evenstore-serve")),
                 *("--repo", str(settings.repo)),
                 *("--port", str(settings.port)),
+                *(() if detached else ("--owner-pid", str(os.getpid()))),
             ],
             cwd=settings.root,
             env=dict(environ),
@@ -106,7 +107,7 @@ def stop_gateway(home: Path) -> bool:
 def temporary_gateway(settings: DemoSettings, environ: Mapping[str, str]) -> Iterator[Gateway]:
     """Run a gateway for the block."""
     try:
-        yield start_gateway(settings, environ)
+        yield start_gateway(settings, environ, detached=False)
     finally:
         stop_gateway(settings.home)
 

@@ -39,12 +39,18 @@ class DemoSettings:
         """The Feast project: one of its own on a Redis that others may use too."""
         if not self.is_external:
             return "shop"
-        return "shop_" + hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+        place = f"{self.root}\n{self.home}"
+        return "shop_" + hashlib.sha256(place.encode()).hexdigest()[:8]
 
     @property
     def repo(self) -> Path:
-        """The feature repo; a copy under another project name on a Redis of others."""
-        return self.home / "feature_repo" if self.is_external else self.root / "feature_repo"
+        """The feature repo: the clone's, or a copy with a project and registry of its own."""
+        return self.home / "feature_repo" if self.copies_repo else self.root / "feature_repo"
+
+    @property
+    def copies_repo(self) -> bool:
+        """Whether the clone's feature repo, which names `.evenstore` and `shop`, does not fit."""
+        return self.is_external or self.home != self.root / ".evenstore"
 
     @property
     def features(self) -> Path:
@@ -60,7 +66,7 @@ def resolve_settings(
     home = os.environ.get("EVENSTORE_HOME")
     return DemoSettings(
         root=root,
-        home=Path(home).resolve() if home else root / ".evenstore",
+        home=Path(home).expanduser().resolve() if home else root / ".evenstore",
         data=None if data is None else data.resolve(),
         n_customers=n_customers,
         n_lines=n_lines,

@@ -31,7 +31,8 @@ def check_shop_parquet(path: Path) -> int:
             type, or holds nulls where the set has none (where the footer counts them).
     """
     if not path.is_file():
-        msg = f"no shop data at `{path}`"
+        what = "is not a file" if path.exists() else "does not exist"
+        msg = f"no shop data: `{path}` {what}"
         raise ConfigurationError(
             msg, hint="name a Parquet file, or leave the path out to make sample data"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import time
@@ -21,7 +20,6 @@ from demo.gateway import Gateway
 from demo.lookups import describe_vector, time_lookups
 from demo.settings import DemoSettings
 from demo.shop_generator import generate_shop
-from demo.shop_reader import check_shop_parquet
 from evenstore.clock import (
     Clock,
     FrozenClock,
@@ -30,11 +28,7 @@ from evenstore.clock import (
     format_us,
     us_to_datetime,
 )
-from evenstore.compute.watermark import delete_watermarks
-from evenstore.online.connection import open_redis
-from evenstore.online.purge import delete_project
 from evenstore.progress import open_progress
-from evenstore.redis_server import resolve_connection
 
 __all__ = ["Walk"]
 
@@ -74,20 +68,12 @@ class Walk:
         for line in did[1:]:
             self.say(f"{'':<24} {'':>6}     {line}")
 
-    def clear(self) -> None:
-        """Remove what an earlier walk-through made; Redis is not touched."""
-        for name in ("shop", "features", "models", "feature_repo", "serving"):
-            shutil.rmtree(self.settings.home / name, ignore_errors=True)
-        for name in ("registry.db", "parity.json", "demo.log"):
-            (self.settings.home / name).unlink(missing_ok=True)
-
     def take_shop_data(self) -> None:
-        """Check the real file or generate shop data, and set the clock to what the data know."""
+        """Take the real file or generate shop data, and set the clock to what the data know."""
         with self.step("shop data") as did:
             if self.settings.data is None:
                 self._generate()
             else:
-                check_shop_parquet(self.settings.data)
                 self.lines = self.settings.data
             newest = self._scan_lines(did)
             if self.settings.data is None:
@@ -131,8 +117,8 @@ class Walk:
                 did.append(finished.stdout.strip())
 
     def copy_repo(self) -> None:
-        """On a Redis of others, give the project its own name, in a copy of the feature repo."""
-        if not self.settings.is_external:
+        """Give the project a name and a registry of its own, in a copy of the feature repo."""
+        if not self.settings.copies_repo:
             return
         shutil.copytree(self.settings.root / "feature_repo", self.settings.repo)
         yaml = self.settings.repo / "feature_store.yaml"
@@ -140,13 +126,6 @@ class Walk:
         text = text.replace("project: shop\n", f"project: {self.settings.project}\n")
         text = text.replace("../.evenstore/registry.db", str(self.settings.home / "registry.db"))
         yaml.write_text(text, encoding="utf-8")
-
-    def forget_rows(self) -> None:
-        """Remove what an earlier walk-through left in Redis, of this project only."""
-        client = open_redis(resolve_connection("embedded", self.settings.repo, self.environment()))
-        with contextlib.closing(client):
-            delete_project(client, self.settings.project)
-            delete_watermarks(client, self.settings.project, list(_TABLES))
 
     def apply(self) -> None:
         """Run `feast apply`."""
@@ -164,12 +143,6 @@ class Walk:
         self._feast("materialize", _iso(start), _iso(end))
         self.make_features(since=before + timedelta(days=1), until=last_day)
         self._feast("materialize-incremental", _iso(us_to_datetime(self.end_us)))
-
-    def tear_down(self) -> None:
-        """Remove this project's rows from a Redis that others use."""
-        with self.step("feast teardown") as did:
-            self.runner.run("feast teardown", "feast", "-c", self.settings.repo, "teardown")
-            did.append(f"project {self.settings.project} has left no key behind")
 
     def print_curl_commands(self, gateway: Gateway) -> None:
         """Print three commands that can be pasted as they are."""
@@ -192,10 +165,10 @@ class Walk:
             }
         )
         self.say("\nRedis and the gateway stay up; `make stop` stops them. Try:\n")
-        self.say(f"curl -s {gateway.url}/readyz\n")
+        self.say(f"curl -s -w '\\n' {gateway.url}/readyz\n")
         for request in (body, references):
             self.say(
-                f"curl -s {gateway.url}/get-online-features "
+                f"curl -s -w '\\n' {gateway.url}/get-online-features "
                 f"-H 'content-type: application/json' -d '{request}'\n"
             )
 

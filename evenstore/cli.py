@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evenstore.clock import clock_from_environment
 from evenstore.errors import EvenstoreError
+from evenstore.processes import interrupt_on_termination
 from evenstore.progress import open_progress
 from evenstore.redis_server import running_redis, start_redis, stop_redis
 from evenstore.redis_url import redact_url
@@ -36,7 +37,11 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command == "transform" and arguments.last_day < arguments.first_day:
+        parser.error(f"--to {arguments.last_day} is before --from {arguments.first_day}")
+    interrupt_on_termination()
     try:
         if arguments.command == "redis":
             return _redis(arguments)
@@ -60,7 +65,7 @@ def _redis(arguments: argparse.Namespace) -> int:
     else:
         found = running_redis(home)
         if found is None:
-            print("not running", file=sys.stderr)
+            print(f"no Redis runs for `{home}`", file=sys.stderr)
             return _FAILED
         server = found
     state = {"url": redact_url(server.url), "pid": server.pid, "is_external": server.is_external}

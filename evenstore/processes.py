@@ -11,8 +11,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-__all__ = ["deferred_signals", "process_start", "process_start_by_ps", "spawn"]
+__all__ = [
+    "deferred_signals",
+    "interrupt_on_termination",
+    "process_start",
+    "process_start_by_ps",
+    "spawn",
+]
 
 
 def process_start(pid: int) -> str | None:
@@ -82,3 +89,13 @@ def deferred_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         for received in arrived:
             signal.raise_signal(received)
+
+
+def interrupt_on_termination() -> None:
+    """Let SIGTERM and SIGHUP end the main thread as Ctrl-C does, so that it cleans up."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from evenstore.errors import ConfigurationError
 
 __all__ = ["CONNECTION_HINT", "parse_connection", "redact_url"]
 
 CONNECTION_HINT = (
-    "use `embedded`, a URL such as `redis://:password@host:6379/0`, "
+    "use a URL such as `redis://:password@host:6379/0`, "
     "or Feast's form `host:6379,db=0,password=...`"
 )
 _SECRETS = (
     # Greedy up to the last @, because an unquoted password may hold any character.
     (re.compile(r"(?s)(?<=://)(?!/)([^:@]*):.*@"), r"\1:***@"),
+    # A user alone may be a password whose colon was forgotten.
+    (re.compile(r"(?s)(?<=://)(?!/)[^:@/]+@"), "***@"),
     (re.compile(r"(?is)([?&]password=)[^&]*"), r"\1***"),
     (re.compile(r"(?is)((?:^|,)\s*password=)[^,]*"), r"\1***"),
 )
@@ -41,6 +43,9 @@ def parse_connection(text: str, *, where: str) -> str:
         ConfigurationError: Neither form.
     """
     if text.startswith(("redis://", "rediss://", "unix://")):
+        if not _has_database(text):
+            msg = f"{where}: the path of a Redis URL is the number of a database"
+            raise ConfigurationError(msg, hint="for example redis://127.0.0.1:6379/0")
         return text
     node, *settings = [part.strip() for part in text.split(",")]
     options = dict(setting.partition("=")[::2] for setting in settings)
@@ -56,6 +61,12 @@ def parse_connection(text: str, *, where: str) -> str:
     user = quote(username, safe="") + (":" + quote(password, safe="") if password else "")
     query = "?" + urlencode(options) if options else ""
     return f"{scheme}://{user}{'@' if user else ''}{node}/{database}{query}"
+
+
+def _has_database(url: str) -> bool:
+    # redis-py takes database 0 for any path that is no number: on a shared server, somebody else's.
+    parts = urlsplit(url)
+    return parts.scheme == "unix" or bool(re.fullmatch(r"/?\d*", parts.path))
 
 
 def _unquoted(value: str) -> str:

@@ -167,6 +167,9 @@ def _base_url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         msg = f"not a URL: {text!r}; write http://HOST:PORT"
         raise argparse.ArgumentTypeError(msg)
+    if "@" in text:
+        msg = "a URL with a user or password; the gateway takes none yet"
+        raise argparse.ArgumentTypeError(msg)
     return text
 
 

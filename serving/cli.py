@@ -71,6 +71,7 @@ def _settings(arguments: argparse.Namespace) -> GatewaySettings:
         redis_timeout_s=arguments.redis_timeout_s,
         max_redis_connections=arguments.max_redis_connections,
         drain_s=arguments.drain_s,
+        owner_pid=arguments.owner_pid,
         limits=Limits(
             max_body_bytes=arguments.max_body_bytes,
             max_entity_rows=arguments.max_entity_rows,
@@ -107,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="PATH",
         help="private folder for the compiled schema (.evenstore beside the repo)",
+    )
+    parser.add_argument(
+        "--owner-pid", type=int, metavar="PID", help="stop when that process ends, however it ends"
     )
     _add_tuning(parser.add_argument_group("tuning"))
     return parser

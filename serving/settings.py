@@ -96,6 +96,7 @@ class GatewaySettings:
         redis_timeout_s: As in `WorkerSettings`.
         max_redis_connections: Bound of each worker's pool.
         drain_s: As in `WorkerSettings`.
+        owner_pid: Stop when that process ends, however it ends; None to go on.
         limits: What one request may ask for.
 
     Raises:
@@ -111,6 +112,7 @@ class GatewaySettings:
     redis_timeout_s: float = 1.0
     max_redis_connections: int = 64
     drain_s: int = 10
+    owner_pid: int | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evenstore.errors import ConfigurationError, EvenstoreError
+from evenstore.processes import process_start
 from evenstore.redis_url import redact_url
 from evenstore.schema.document import read_document, write_document
 from evenstore.schema.model import RegistrySchema
@@ -29,6 +30,7 @@ logger = logging.getLogger("evenstore.serving")
 _SCHEMA_POLL_S = 0.25
 _WRITE_TRIES = 50
 _WRITE_PAUSE_S = 0.1
+_OWNER_POLL_S = 1.0
 
 
 class Supervisor:
@@ -93,6 +95,8 @@ class Supervisor:
             asyncio.create_task(is_stopping.wait(), name="signals"),
             asyncio.create_task(self._follow_registry(), name="registry"),
         ]
+        if self._settings.owner_pid is not None:
+            own.append(asyncio.create_task(_owner_end(self._settings.owner_pid), name="owner"))
         try:
             done, _ = await asyncio.wait([*own, *running], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -179,6 +183,16 @@ class Supervisor:
             drain_s=settings.drain_s,
             limits=settings.limits,
         )
+
+
+async def _owner_end(pid: int) -> None:
+    """Return when a process has ended; its start tells it from a later one with its pid."""
+    started = process_start(pid)
+    while True:
+        await asyncio.sleep(_OWNER_POLL_S)
+        if started is None or process_start(pid) != started:
+            logger.info("process %d, which this gateway belongs to, has ended", pid)
+            return
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

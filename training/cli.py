@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from evenstore.errors import EvenstoreError
+from evenstore.processes import interrupt_on_termination
 from evenstore.progress import Progress, open_progress
 from evenstore.semantics import Knowledge
 from training.dataset import TrainingDataset
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "fit":
         _check_source(parser, arguments)
+    interrupt_on_termination()
     try:
         print(_fit(arguments) if arguments.command == "fit" else _dataset(arguments))
     except EvenstoreError as exc:

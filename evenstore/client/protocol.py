@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from evenstore.client.answers import OnlineFeatures, Readiness
 from evenstore.clock import datetime_to_us
 from evenstore.errors import ConfigurationError, EntityRowsError, GatewayError
+from evenstore.redis_url import redact_url
 from evenstore.semantics import Status, floor_to_s
 
 __all__ = [
@@ -104,7 +105,7 @@ def parse_readiness(body: bytes) -> Readiness:
 def unreachable(base_url: str, reason: str) -> GatewayError:
     """Make the error for a gateway that gave no answer at all."""
     return GatewayError(
-        f"the gateway at {base_url} gave no answer: {reason}",
+        f"the gateway at {redact_url(base_url)} gave no answer: {reason}",
         status=_NO_ANSWER,
         remote_code="unreachable",
         hint="does it run? `evenstore-serve --repo PATH` starts one",

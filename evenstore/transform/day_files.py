@@ -109,6 +109,11 @@ class DayFiles:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+        except OSError as exc:
+            msg = f"cannot write `{path}`: {exc.strerror}"
+            raise TransformError(
+                msg, hint="make room or name another folder; days before stay"
+            ) from exc
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(self._folder)

@@ -40,7 +40,9 @@ def test_nullable_fields_without_nulls_are_accepted(path: Path) -> None:
 
 
 def test_a_missing_file_names_the_path(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no shop data at `.*absent\.parquet`"):
+    with pytest.raises(
+        ConfigurationError, match=r"no shop data: `.*absent\.parquet` does not exist"
+    ):
         read_shop_parquet(tmp_path / "absent.parquet")
 
 

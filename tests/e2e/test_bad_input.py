@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import redis
 
 from demo.shop_schema import SHOP_SCHEMA
 from tests.e2e.walkthrough import SMALL, left_running, run_demo, start_demo
@@ -142,6 +143,52 @@ def test_killed_demo_leaves_nothing_that_the_next_one_stumbles_over(tmp_path: Pa
                 break
         demo.kill()
     assert wait_until(lambda: not (tmp_path / "redis/server.json").exists())
+    # The gateway notices as well; its state file stays until somebody looks.
+    assert wait_until(lambda: left_running(tmp_path) in ([], [str(tmp_path / "gateway.json")]))
     stopped = run_demo("stop", tmp_path)
-    assert "the gateway" in stopped.stdout
-    assert wait_until(lambda: left_running(tmp_path) == [])
+    assert stopped.stdout.strip() == "nothing to stop"
+    assert left_running(tmp_path) == []
+
+
+def test_home_that_no_walkthrough_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.pkl").write_text("kept")
+    for command in ("run", "clean"):
+        refused = run_demo(command, tmp_path)
+        assert refused.returncode == 1
+        assert "no walk-through made it" in refused.stderr
+    assert (tmp_path / "models" / "mine.pkl").read_text() == "kept"
+
+
+def test_mistyped_data_costs_no_earlier_run(tmp_path: Path) -> None:
+    assert run_demo("stop", tmp_path).returncode == 0
+    (tmp_path / "registry.db").write_text("of an earlier run")
+    assert run_demo("run", tmp_path, "--data", str(tmp_path / "typo")).returncode == 1
+    assert (tmp_path / "registry.db").exists()
+    assert run_demo("clean", tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("")
+    refused = run_demo("run", home)
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert "EVENSTORE_HOME" in refused.stderr
+
+
+@pytest.mark.slow
+def test_shared_redis_keeps_no_row_of_an_interrupted_demo(tmp_path: Path, redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.set("of somebody else", "kept")
+    with start_demo(tmp_path, *SMALL, EVENSTORE_REDIS_URL=redis_url) as demo:
+        assert demo.stdout
+        for line in demo.stdout:
+            if line.startswith("feast materialize-incremental"):
+                break
+        assert client.dbsize() != 1
+        os.killpg(demo.pid, signal.SIGINT)
+        demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert client.keys() == [b"of somebody else"]

@@ -16,11 +16,8 @@ import redis
 from evenstore.codec.feast_row import decode_timestamp, encode_timestamp, feature_field
 from tests.e2e.conftest import Shop
 from tests.e2e.walkthrough import run_command, run_demo
-from tests.repo.sources import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.xdist_group("shop")]
-
-REPO = ROOT / "feature_repo"
 
 
 def _check_parity(shop: Shop, report: Path) -> tuple[int, str, dict[str, Any]]:
@@ -29,7 +26,7 @@ def _check_parity(shop: Shop, report: Path) -> tuple[int, str, dict[str, Any]]:
         [
             "evenstore-parity",
             "check",
-            *("--repo", REPO),
+            *("--repo", shop.home / "feature_repo"),
             *("--gateway", shop.gateway),
             *("--feature-service", "checkout_v1"),
             *("--json", report),
@@ -56,9 +53,16 @@ def test_each_printed_curl_command_works(shop: Shop) -> None:
 
 
 def test_serving_again_says_that_it_is_up(shop: Shop) -> None:
-    again = run_demo("serve", shop.home)
+    port = shop.gateway.rpartition(":")[2]
+    again = run_demo("serve", shop.home, "--port", port)
     assert again.returncode == 0
     assert "up already" in again.stdout
+
+
+def test_serving_other_data_meanwhile_is_refused(shop: Shop, tmp_path: Path) -> None:
+    refused = run_demo("serve", shop.home, "--data", str(tmp_path))
+    assert refused.returncode == 1
+    assert "make stop" in refused.stderr
 
 
 def test_demo_beside_a_served_shop_is_refused(shop: Shop) -> None:

@@ -34,12 +34,12 @@ def run_demo(
     )
 
 
-def start_demo(home: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_demo(home: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
     """Start `python -m demo run` in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-m", "demo", "run", *arguments],
         cwd=ROOT,
-        env=_environment(home),
+        env=_environment(home) | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

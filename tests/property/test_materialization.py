@@ -204,7 +204,7 @@ def _row(k: int, offset: int, n: int) -> Row:
 
 
 @settings(
-    max_examples=scaled(40, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=scaled(25, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(_steps, min_size=2, max_size=10), st.none() | st.integers(1, 12))
 @example(  # A run that ends early must not count files as read whose rows lie behind its end.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -51,9 +52,10 @@ def _table(first: int, n_rows: int, at: datetime) -> pa.Table:
 
 def _prepare(path: Path, redis_url: str, project: str) -> FeastRepo:
     """A view in service with a few rows, and many new ones to load."""
-    # The default registry setting, under which Feast refuses reads of a MATERIALIZING view.
-    registry = {"registry": {"path": "registry.db"}}
-    repo = FeastRepo(path, redis_url=redis_url, project=project, overrides=registry)
+    # Feast writes a file registry in place: a reader or a kill may meet it half written. And
+    # without `serve_features_while_materializing`, Feast refuses reads of a MATERIALIZING view.
+    registry = {"registry_type": "sql", "path": f"sqlite:///{path}/registry.sqlite"}
+    repo = FeastRepo(path, redis_url=redis_url, project=project, overrides={"registry": registry})
     driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
     schema = {"driver_id": Int64, "trips": Int64, "rating": Float64, "name": String}
     repo.write_rows("stats", _table(0, _N_OLD_ROWS, _START), file="a.parquet")
@@ -78,7 +80,7 @@ def _kill_at(run: subprocess.Popen[bytes], client: Redis, n_keys: int) -> bool:
     """Kill a run as soon as Redis holds so many keys; tell whether it still ran then."""
     deadline_s = time.monotonic() + _LIMIT_S
     try:
-        while run.poll() is None and client.dbsize() < n_keys:
+        while run.poll() is None and _n_keys(client) < n_keys:
             assert time.monotonic() < deadline_s
             time.sleep(0.001)
     finally:
@@ -103,9 +105,14 @@ def _content(client: Redis, project: str) -> dict[bytes, dict[bytes, bytes]]:
     }
 
 
+def _n_keys(client: Redis) -> int:
+    count: Any = client.dbsize()
+    return int(count)
+
+
 def _serves(repo: FeastRepo) -> bool:
     answer = repo.store().get_online_features(["stats:name"], [{"driver_id": 1}]).to_dict()
-    return answer["name"] == ["driver 1"]
+    return bool(answer["name"] == ["driver 1"])
 
 
 @pytest.mark.e2e
@@ -117,14 +124,14 @@ def test_killed_runs_lose_nothing_and_never_take_the_view_out_of_service(
     assert _materialize(calm).wait(_LIMIT_S) == 0
     undisturbed = _content(client, "calm")
     repo = _prepare(tmp_path / "killed", redis_url, "killed")
-    n_before = client.dbsize()
+    n_before = _n_keys(client)
     chance = random.Random(7)
     n_kills = scaled(3, 50)
     n_caught = 0
 
     for _ in range(n_kills):
         # Later and later, since what was written stays.
-        n_keys = max(n_before, client.dbsize()) + chance.randint(1, 2 * _N_ROWS // n_kills)
+        n_keys = max(n_before, _n_keys(client)) + chance.randint(1, 2 * _N_ROWS // n_kills)
         n_caught += _kill_at(_materialize(repo), client, n_keys)
         assert repo.store().get_feature_view("stats").state is FeatureViewState.AVAILABLE_ONLINE
         assert _serves(repo)
@@ -141,14 +148,15 @@ def test_killed_runs_lose_nothing_and_never_take_the_view_out_of_service(
 @pytest.mark.e2e
 def test_view_serves_while_a_run_writes(tmp_path: Path, redis_url: str, client: Redis) -> None:
     repo = _prepare(tmp_path / "repo", redis_url, "busy")
-    n_before = client.dbsize()
+    n_before = _n_keys(client)
     n_served = 0
     run = _materialize(repo)
     try:
         while run.poll() is None:
-            if client.dbsize() > n_before:
+            if _n_keys(client) > n_before:
                 assert _serves(repo)
                 n_served += 1
+            time.sleep(0.05)  # Leave the run a core.
     finally:
         run.kill()
         run.wait()
