@@ -34,6 +34,7 @@ def plan_run(
     view: FeatureViewSchema,
     watermark: Watermark | None,
     *,
+    fingerprint: str,
     start_us: int,
     end_us: int,
     earliest_unread_us: int | None,
@@ -49,6 +50,7 @@ def plan_run(
     Args:
         view: The view.
         watermark: What Redis holds, None for nothing.
+        fingerprint: Of the view and its source columns, as they are now.
         start_us: Start asked for, inclusive.
         end_us: End asked for, inclusive, already not after now.
         earliest_unread_us: Earliest event timestamp of the files that the last run had not read,
@@ -57,7 +59,7 @@ def plan_run(
     if watermark is None:
         since_us = min(start_us, _oldest_shown_us(view, end_us))
         return RunPlan(since_us, end_us, "nothing loaded yet")
-    if watermark.fingerprint != view.fingerprint:
+    if watermark.fingerprint != fingerprint:
         since_us = min(start_us, _oldest_shown_us(view, end_us))
         return RunPlan(since_us, end_us, "the schema changed")
     since_us = min(start_us, watermark.event_end_us + 1)

@@ -21,6 +21,7 @@ from evenstore.compute.watermark import (
     Watermark,
     mark_store,
     read_watermark,
+    server_run,
     write_watermark,
 )
 from evenstore.duckdb_session import SessionLimits, open_session
@@ -28,14 +29,14 @@ from evenstore.errors import (
     EvenstoreError,
     MaterializationError,
     OfflineStoreError,
+    OnlineStoreError,
     SourceUnavailableError,
 )
-from evenstore.online.lookup import DEFAULT_MAX_SKEW_US
 from evenstore.online.writer import RowWriter, WriteCount
 from evenstore.progress import open_progress
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
-from evenstore.schema.model import FeatureViewSchema
+from evenstore.schema.model import FeatureViewSchema, fingerprint
 from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
 from evenstore.sql.relation import CREATED_US, EVENT_US, IS_AMBIGUOUS
 
@@ -94,6 +95,12 @@ class ViewRun:
     sequence_us: int
     limits: SessionLimits
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the view and of which source columns it is read from."""
+        source = self.source
+        return fingerprint((self.view, source.event, source.created, source.columns))
+
     def execute(self, *, start_us: int, end_us: int) -> RunSummary:
         """Load an interval, both ends inclusive.
 
@@ -117,7 +124,9 @@ class ViewRun:
 
     def _execute(self, start_us: int, end_us: int, counter: _Counter) -> RunSummary:
         mark = mark_store(self.client, self.project)
-        until_us = min(end_us, self.clock.now_us() + DEFAULT_MAX_SKEW_US)
+        started_on = server_run(self.client)
+        # No skew: a source's row of the near future is loaded when its instant has come.
+        until_us = min(end_us, self.clock.now_us())
         watermark = read_watermark(self.client, self.project, self.view.name)
         sequence_us = self.sequence_us
         if watermark is not None:  # The machine's clock may have been set back.
@@ -127,14 +136,18 @@ class ViewRun:
         plan = plan_run(
             self.view,
             watermark,
+            fingerprint=self.fingerprint,
             start_us=start_us,
             end_us=until_us,
             earliest_unread_us=self._earliest_us(unread) if watermark else None,
         )
         self._load(plan, sequence_us, counter)
+        if server_run(self.client) != started_on:
+            msg = "Redis was restarted while rows were written"
+            raise OnlineStoreError(msg, hint="run again: what was lost is loaded then")
         # Also back, where this run ends earlier than the last: of files that only this one has
         # read, the rows between both ends are not loaded yet.
-        moved = Watermark(until_us, files, self.view.fingerprint, sequence_us)
+        moved = Watermark(until_us, files, self.fingerprint, sequence_us)
         write_watermark(self.client, self.project, self.view.name, moved, mark=mark)
         return RunSummary(
             view=self.view.name,

@@ -27,6 +27,7 @@ __all__ = [
     "delete_watermarks",
     "mark_store",
     "read_watermark",
+    "server_run",
     "write_watermark",
 ]
 
@@ -97,6 +98,16 @@ def mark_store(client: redis.Redis, project: str) -> bytes:
     return kept if isinstance(kept, bytes) else mark
 
 
+def server_run(client: redis.Redis) -> bytes:
+    """Return what tells this start of the server from a later one.
+
+    A server that crashed during a run may have lost rows of it and kept the mark.
+    """
+    (answer,) = execute(client, [(b"INFO", b"server")])
+    lines = answer if isinstance(answer, dict) else _info_lines(answer)
+    return str(lines.get("run_id", "")).encode()
+
+
 def write_watermark(
     client: redis.Redis, project: str, view_name: str, watermark: Watermark, *, mark: bytes
 ) -> None:
@@ -138,6 +149,12 @@ def delete_watermarks(client: redis.Redis, project: str, view_names: list[str]) 
 def delete_all_watermarks(client: redis.Redis, project: str) -> None:
     """Forget a whole project: its watermarks and the store's mark."""
     execute(client, [(b"UNLINK", _key(project))])
+
+
+def _info_lines(answer: object) -> dict[str, str]:
+    text = answer.decode() if isinstance(answer, bytes) else str(answer)
+    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
+    return {name: value for name, _, value in pairs}
 
 
 def _key(project: str) -> bytes:

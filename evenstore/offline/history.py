@@ -19,10 +19,10 @@ from feast import FeatureStore, FeatureView
 from evenstore.duckdb_session import SessionLimits, open_session
 from evenstore.errors import EntityRowsError, UnsupportedDtypeError
 from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
-from evenstore.schema.arrow import arrow_type, is_exact_widening
+from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema, Field
-from evenstore.schema.on_demand import FeatureValues, OnDemandStage
+from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.schema.source import open_source
 from evenstore.semantics import EARLIEST_US, Knowledge, Status
@@ -241,10 +241,13 @@ def _request_column(entity_table: pa.Table, field: Field) -> list[Any]:
             msg, hint=f"an on-demand view takes it from the request: {field.dtype.value}"
         )
     column = entity_table[field.name]
-    if not is_exact_widening(column.type, field.dtype):
-        msg = f"entity rows: request data `{field.name}` is {column.type}"
-        raise EntityRowsError(msg, hint=f"convert it to {field.dtype.value}")
-    return list(column.cast(arrow_type(field.dtype)).to_pylist())
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
+    where = f"entity rows: request data `{field.name}`"
+    try:
+        return [coerce_value(value, field.dtype, where=where) for value in column.to_pylist()]
+    except UnsupportedDtypeError as exc:
+        raise EntityRowsError(exc.message, hint=f"convert it to {field.dtype.value}") from exc
 
 
 def _assemble(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from feast import OnDemandFeatureView
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
-from feast.saved_dataset import SavedDatasetStorage
+from feast.saved_dataset import SavedDatasetStorage, ValidationReference
 from typing_extensions import override
 
 from evenstore.errors import OfflineStoreError
@@ -19,6 +19,8 @@ from evenstore.schema.source import resolve_path
 from evenstore.whole_file import whole_file
 
 __all__ = ["ArrowRetrievalJob"]
+
+_NULLABLE = {pa.int64(): "Int64", pa.int32(): "Int32"}
 
 
 class ArrowRetrievalJob(RetrievalJob):
@@ -57,6 +59,20 @@ class ArrowRetrievalJob(RetrievalJob):
     @override
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._run().to_pandas()
+        return frame
+
+    @override
+    def to_df(
+        self, validation_reference: ValidationReference | None = None, timeout: int | None = None
+    ) -> pd.DataFrame:
+        """Return the result as pandas; integers beside nulls stay integers (`Int64`, `Int32`)."""
+        table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
+        frame: pd.DataFrame = table.to_pandas()
+        for name in table.column_names:
+            column = table[name]
+            if column.null_count and column.type in _NULLABLE:
+                # By way of float an integer above 2^53 would be another one.
+                frame[name] = pd.array(column.to_pylist(), dtype=_NULLABLE[column.type])
         return frame
 
     @override

@@ -114,13 +114,14 @@ class ViewDecoder:
         is_expired = not is_within_ttl(
             event_us=event_us, as_of_us=as_of_us, ttl_us=view.enforced_ttl_us
         )
-        decoded = [self._value(i, data) for i, data in enumerate(values)]
+        # Withheld values are not even decoded: a feature retyped since then concerns nobody.
+        decoded = [None] * len(values)
+        if not (is_expired and view.withholds_expired):
+            decoded = [self._value(i, data) for i, data in enumerate(values)]
         statuses = [
             decide_status(is_found=data is not None, is_expired=is_expired, is_null=value is None)
             for data, value in zip(values, decoded, strict=True)
         ]
-        if is_expired and view.withholds_expired:
-            decoded = [None] * len(decoded)
         return event_us, decoded, statuses
 
     def _event_us(self, timestamp: bytes) -> int:

@@ -77,11 +77,16 @@ class PushedRowEncoder:
             names = ", ".join(f"`{name}`" for name in missing)
             msg = f"{where} lacks {names}"
             raise OnlineStoreError(msg, hint="write all features of the view in one row")
+        if _is_absent(event):
+            msg = f"{where} has no event timestamp"
+            raise OnlineStoreError(msg, hint="every row needs the instant from which it holds")
         event_us = datetime_to_us(event, naive_is_utc=True)
         if event_us > self._latest_us:
             msg = f"{where} has event timestamp {format_us(event_us)}, after now"
             raise FutureRowError(msg, hint="it would hide the row that is valid until then")
-        created_us = None if created is None else datetime_to_us(created, naive_is_utc=True)
+        created_us = None
+        if created is not None and not _is_absent(created):
+            created_us = datetime_to_us(created, naive_is_utc=True)
         return RowOrder(event_us, created_us, self._sequence_us)
 
     def _is_greater(
@@ -115,6 +120,11 @@ def read_key_values(
             check_key_value(None if kind is None else getattr(value, kind), key, row_idx=row_idx)
         )
     return values
+
+
+def _is_absent(instant: datetime) -> bool:
+    # pandas' missing timestamp is a datetime that differs from itself.
+    return instant != instant  # noqa: PLR0124
 
 
 def _rank(value: ValueProto) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from typing_extensions import override
 from evenstore.clock import Clock, SystemClock, clock_from_environment, us_to_datetime
 from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.codec.feast_row import FeastRowLayout
-from evenstore.errors import UnknownFeatureError
+from evenstore.errors import CodecError, UnknownFeatureError
 from evenstore.feast_versions import check_feast_version
 from evenstore.online.connection import execute, open_redis
 from evenstore.online.lookup import DEFAULT_MAX_SKEW_US, ViewDecoder
@@ -31,7 +31,7 @@ from evenstore.online.push import PushedRow, PushedRowEncoder, read_key_values
 from evenstore.online.writer import RowWriter
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_feature_view
-from evenstore.schema.model import FeatureViewSchema
+from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
 from evenstore.schema.source import check_source_types
 from evenstore.semantics import Status
@@ -163,12 +163,13 @@ class RedisOnlineStore(OnlineStore):
         Raises:
             UnsupportedDtypeError: A source column cannot be widened exactly to its declared type;
                 nothing is applied.
-            CodecError: Two features of a view share a field name.
+            CodecError: Two features of one entity share a field name.
         """
+        taken: dict[tuple[tuple[Field, ...], bytes], str] = {}
         for table in tables_to_keep:
             if isinstance(table, FeatureView):
                 view = compile_feature_view(table)
-                FeastRowLayout(view)
+                _refuse_shared_fields(view, taken)
                 check_source_types(table, view, Path(config.repo_path or "."))
         for table in tables_to_delete:
             if isinstance(table, FeatureView):
@@ -194,16 +195,20 @@ class RedisOnlineStore(OnlineStore):
     ) -> None:
         """Read every view and append its features with true statuses to Feast's response."""
         for table, names in grouped_refs:
-            entities, positions, n_rows = _get_unique_entities(
-                table, join_key_values, entity_name_to_join_key_map
-            )
             view = compile_feature_view(table)
-            rows = self._read(config, view, _get_entity_key_protos(entities), list(names))
+            keys = _entity_keys(table, view, join_key_values)
+            if keys is None:
+                entities, positions, n_rows = _get_unique_entities(
+                    table, join_key_values, entity_name_to_join_key_map
+                )
+                rows = self._read(config, view, _get_entity_key_protos(entities), list(names))
+                by_row = _spread(rows, positions, n_rows)
+            else:
+                by_row = self._read(config, view, keys, list(names))
             output_name = table.projection.name_to_use()
             online_features_response.metadata.feature_names.val.extend(
                 f"{output_name}__{name}" if full_feature_names else name for name in names
             )
-            by_row = _spread(rows, positions, n_rows)
             for i in range(len(names)):
                 online_features_response.results.append(
                     GetOnlineFeaturesResponse.FeatureVector(
@@ -235,6 +240,18 @@ class RedisOnlineStore(OnlineStore):
         return [_stored_row(decoder, reply, as_of_us) for reply in replies]
 
 
+def _refuse_shared_fields(
+    view: FeatureViewSchema, taken: dict[tuple[tuple[Field, ...], bytes], str]
+) -> None:
+    """Views on the same join keys share a hash, whose field names have only 32 bits."""
+    for feature, stored in FeastRowLayout(view).feature_fields.items():
+        name = f"{view.name}:{feature}"
+        other = taken.setdefault((view.join_keys, stored), name)
+        if other != name:
+            msg = f"features `{other}` and `{name}` share the field {stored.hex()}"
+            raise CodecError(msg, hint="rename one of them: Feast's field names have 32 bits")
+
+
 def _view_read(view: FeatureViewSchema, names: Sequence[str]) -> ViewRead:
     features = {field.name: field for field in view.features}
     missing = [name for name in names if name not in features]
@@ -249,6 +266,24 @@ def _view_read(view: FeatureViewSchema, names: Sequence[str]) -> ViewRead:
         key_columns=tuple(key.name for key in view.join_keys),
         features=tuple(features[name] for name in names),
     )
+
+
+def _entity_keys(
+    table: FeatureView, view: FeatureViewSchema, columns: dict[str, Any]
+) -> list[EntityKeyProto] | None:
+    """Return a request's entity keys by the columns that the view's projection names.
+
+    Feast itself mixes the columns up where a view is read under its own join key and under an
+    alias. None where a column goes by another name, such as an entity's: then Feast's own look-up
+    decides.
+    """
+    renamed = table.projection.join_key_map or {}
+    wanted = [renamed.get(key.name, key.name) for key in view.join_keys]
+    if not wanted or any(name not in columns for name in wanted):
+        return None
+    names = [key.name for key in view.join_keys]
+    rows = zip(*(columns[name] for name in wanted), strict=True)
+    return [EntityKeyProto(join_keys=names, entity_values=row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

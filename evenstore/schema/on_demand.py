@@ -87,7 +87,12 @@ class OnDemandFunction:
         return {field.name: self._output(field, answer, n_rows) for field in self.view.features}
 
     def _call(self, columns: dict[str, Any]) -> Mapping[str, Any]:
-        answer: object = self._function(columns)
+        try:
+            answer: object = self._function(columns)
+        except Exception as exc:
+            msg = f"on-demand view `{self.view.name}`: the function raised {type(exc).__name__}"
+            hint = "inputs may be None: not found, too old, or null"
+            raise SchemaError(msg, hint=hint) from exc
         if not isinstance(answer, Mapping):
             msg = f"on-demand view `{self.view.name}`: the function gave {type(answer).__name__}"
             raise SchemaError(msg, hint="return a dict with one entry per declared feature")
@@ -170,7 +175,10 @@ class OnDemandStage:
             read = [features[name] for name in view.inputs]
             inputs: dict[str, Sequence[Any]] = {}
             for (view_name, feature), column in zip(view.inputs, read, strict=True):
-                inputs[feature] = inputs[f"{view_name}__{feature}"] = column.values
+                inputs[f"{view_name}__{feature}"] = column.values
+                # A name that two of its views share says neither: the function must say which.
+                if sum(other == feature for _, other in view.inputs) == 1:
+                    inputs[feature] = column.values
             for field in view.request_fields:
                 inputs[field.name] = request_data[field.name]
             for name, values in function.apply(inputs, n_rows).items():

@@ -6,6 +6,7 @@ and join.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
@@ -170,6 +171,8 @@ def _resolve(
                 for feature in projection.features
             )
             continue
+        # Known by the name it is asked for from here on, as its columns are.
+        computed = dataclasses.replace(computed, name=projection.output_name)
         on_demand[computed.name] = computed
         columns.extend(
             Column(projection.output_name, _output(computed, feature), is_on_demand=True)

@@ -248,4 +248,7 @@ def _declare_hint(declared: Dtype, source: Any) -> str:
 
 
 def _has_ns(dtype: Any) -> bool:
+    is_list = pa.types.is_list(dtype) or pa.types.is_large_list(dtype)
+    if is_list or pa.types.is_fixed_size_list(dtype):
+        dtype = dtype.value_type
     return bool(pa.types.is_timestamp(dtype) and dtype.unit == "ns")

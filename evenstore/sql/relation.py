@@ -145,6 +145,11 @@ def _typed(column: str, field: Field, source: SourceFiles) -> str:
             TimestampColumn(column, has_ns=column in source.timestamp_features)
         )
         return f"make_timestamptz({_floor(instant_us, 1_000_000)} * 1000000)"
+    if field.dtype is Dtype.UNIX_TIMESTAMP_LIST:
+        has_ns = column in source.timestamp_features
+        element_us = _floor("epoch_ns(x)", 1000) if has_ns else "epoch_us(x)"
+        seconds = _floor(element_us, 1_000_000)
+        return f"list_transform({quoted}, lambda x: make_timestamptz({seconds} * 1000000))"
     return f"cast({quoted} as {sql_type(field.dtype)})"
 
 

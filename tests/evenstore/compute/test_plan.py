@@ -49,7 +49,12 @@ def test_run_begins_where_something_may_be_missing(
     watermark: Watermark | None, start_us: int, end_us: int, unread_us: int | None, since_us: int
 ) -> None:
     plan = plan_run(
-        _VIEW, watermark, start_us=start_us, end_us=end_us, earliest_unread_us=unread_us
+        _VIEW,
+        watermark,
+        fingerprint=_VIEW.fingerprint,
+        start_us=start_us,
+        end_us=end_us,
+        earliest_unread_us=unread_us,
     )
 
     assert (plan.since_us, plan.until_us) == (since_us, end_us)
@@ -65,7 +70,9 @@ def test_run_begins_where_something_may_be_missing(
     ],
 )
 def test_first_run_loads_any_age_where_an_old_row_is_shown(view: FeatureViewSchema) -> None:
-    plan = plan_run(view, None, start_us=95, end_us=100, earliest_unread_us=None)
+    plan = plan_run(
+        view, None, fingerprint=view.fingerprint, start_us=95, end_us=100, earliest_unread_us=None
+    )
 
     assert plan.since_us == EARLIEST_US
 
@@ -80,7 +87,14 @@ def test_first_run_loads_any_age_where_an_old_row_is_shown(view: FeatureViewSche
     ],
 )
 def test_plan_says_why(watermark: Watermark | None, unread_us: int | None, reason: str) -> None:
-    plan = plan_run(_VIEW, watermark, start_us=90, end_us=100, earliest_unread_us=unread_us)
+    plan = plan_run(
+        _VIEW,
+        watermark,
+        fingerprint=_VIEW.fingerprint,
+        start_us=90,
+        end_us=100,
+        earliest_unread_us=unread_us,
+    )
 
     assert plan.reason == reason
 
