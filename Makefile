@@ -1,5 +1,6 @@
 # The same steps that .ci/run takes. `make` alone lists them.
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 .PHONY: help venv demo serve stop test test-fast test-full check clean
 
 PYTHON ?= python3
