@@ -63,7 +63,9 @@ def run_command(home: Path, command: Sequence[str | Path]) -> subprocess.Complet
 
 def left_running(home: Path) -> list[str]:
     """Name what a walk-through left running or recorded as running."""
-    listed = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True
+    )
     processes = [line for line in listed.stdout.splitlines() if str(home) in line]
     return processes + [
         str(path) for path in (home / "redis/server.json", home / "gateway.json") if path.exists()
