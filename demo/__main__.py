@@ -15,7 +15,7 @@ from demo.gateway import find_gateway, start_gateway, stop_gateway, temporary_ga
 from demo.home import claim_home, clear_home, remove_home
 from demo.rows import forget_rows
 from demo.settings import DemoSettings, resolve_settings
-from demo.shop_reader import read_shop_parquet
+from demo.shop.reader import read_shop_parquet
 from demo.walk import Walk
 from evenstore.errors import ConfigurationError, EvenstoreError
 from evenstore.processes import interrupt_on_termination

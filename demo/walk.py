@@ -14,12 +14,12 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from demo.checkouts import build_checkouts
 from demo.commands import CommandRunner, child_environment
 from demo.gateway import Gateway
+from demo.labels.checkouts import build_checkouts
 from demo.lookups import describe_vector, time_lookups
 from demo.settings import DemoSettings
-from demo.shop_generator import generate_shop
+from demo.shop.generator import generate_shop
 from evenstore.clock import (
     Clock,
     FrozenClock,

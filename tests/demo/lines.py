@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demo.shop_schema import SHOP_SCHEMA
+from demo.shop.schema import SHOP_SCHEMA
 
 __all__ = ["line", "write_lines"]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo.shop_generator import generate_shop
+from demo.shop.generator import generate_shop
 from evenstore.clock import datetime_to_us
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import TransformError

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from demo.shop_schema import SHOP_SCHEMA
+from demo.shop.schema import SHOP_SCHEMA
 from tests.e2e.walkthrough import SMALL, left_running, run_demo, start_demo
 from tests.repo.sources import ROOT
 from tests.support.redis_process import wait_until

@@ -8,9 +8,9 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from demo.shop_generator import ShopReport, generate_shop
-from demo.shop_reader import read_shop_parquet
-from demo.shop_schema import SHOP_SCHEMA
+from demo.shop.generator import ShopReport, generate_shop
+from demo.shop.reader import read_shop_parquet
+from demo.shop.schema import SHOP_SCHEMA
 from evenstore.clock import datetime_to_us, us_to_datetime
 from evenstore.errors import ConfigurationError
 from tests.support.scale import scaled

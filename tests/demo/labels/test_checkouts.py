@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from demo.checkouts import CHECKOUT_SCHEMA, CheckoutReport, build_checkouts
+from demo.labels.checkouts import CHECKOUT_SCHEMA, CheckoutReport, build_checkouts
 from evenstore.clock import FrozenClock, datetime_to_us
 from evenstore.errors import TransformError
 from tests.demo.lines import line, write_lines

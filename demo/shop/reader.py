@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demo.shop_schema import SHOP_SCHEMA
+from demo.shop.schema import SHOP_SCHEMA
 from evenstore.errors import ConfigurationError, TransformError
 
 __all__ = ["check_shop_parquet", "read_shop_parquet"]

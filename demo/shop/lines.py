@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from demo.shop_catalogue import SERVICES, Catalogue
-from demo.shop_customers import COUNTRIES, HOME, Customers
-from demo.shop_documents import Documents, Kind
+from demo.shop.catalogue import SERVICES, Catalogue
+from demo.shop.customers import COUNTRIES, HOME, Customers
+from demo.shop.documents import Documents, Kind
 
 __all__ = ["NO_DESCRIPTION", "REMARKS", "LineFiller", "Lines"]
 

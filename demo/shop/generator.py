@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demo.shop_calendar import ShopCalendar, months_before
-from demo.shop_catalogue import Catalogue, make_catalogue
-from demo.shop_customers import COUNTRIES, draw_customers
-from demo.shop_documents import Documents, Kind, plan_documents
-from demo.shop_lines import NO_DESCRIPTION, REMARKS, LineFiller, Lines
-from demo.shop_schema import SHOP_SCHEMA
+from demo.shop.calendar import ShopCalendar, months_before
+from demo.shop.catalogue import Catalogue, make_catalogue
+from demo.shop.customers import COUNTRIES, draw_customers
+from demo.shop.documents import Documents, Kind, plan_documents
+from demo.shop.lines import NO_DESCRIPTION, REMARKS, LineFiller, Lines
+from demo.shop.schema import SHOP_SCHEMA
 from evenstore.clock import us_to_datetime
 from evenstore.errors import ConfigurationError
 from evenstore.progress import NullProgress, Progress

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from demo.shop_reader import check_shop_parquet, read_shop_parquet
-from demo.shop_schema import SHOP_SCHEMA
+from demo.shop.reader import check_shop_parquet, read_shop_parquet
+from demo.shop.schema import SHOP_SCHEMA
 from evenstore.errors import ConfigurationError, TransformError
 from tests.demo.lines import line, write_lines
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from demo.shop_calendar import ShopCalendar
-from demo.shop_customers import HOME, Customers, OrderPlan, plan_orders
+from demo.shop.calendar import ShopCalendar
+from demo.shop.customers import HOME, Customers, OrderPlan, plan_orders
 
 __all__ = ["Documents", "Kind", "plan_documents"]
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 
-from demo.shop_calendar import ShopCalendar, months_before
+from demo.shop.calendar import ShopCalendar, months_before
 
 
 def _minute(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:

@@ -1,0 +1,1 @@
+"""Entity rows and their labels, for the models of the shop."""

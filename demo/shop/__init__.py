@@ -1,0 +1,1 @@
+"""Shop data: the real set read from its files, or a seeded likeness of it."""
