@@ -17,6 +17,7 @@ from evenstore.progress import open_progress
 from evenstore.redis_server import running_redis, start_redis, stop_redis
 from evenstore.redis_url import redact_url
 from evenstore.transform.feature_sql import load_feature_sql
+from evenstore.transform.incidents import NO_INCIDENTS, load_incidents
 from evenstore.transform.run import TransformReport, run_transform
 
 __all__ = ["main"]
@@ -86,6 +87,7 @@ def _transform(arguments: argparse.Namespace) -> str:
             clock=clock_from_environment(),
             progress=progress,
             only_missing=arguments.only_missing,
+            incidents=load_incidents(arguments.incidents) if arguments.incidents else NO_INCIDENTS,
         )
     if arguments.json:
         return json.dumps(dataclasses.asdict(report))
@@ -141,6 +143,14 @@ def _add_transform(transform: argparse.ArgumentParser) -> None:
     )
     transform.add_argument(
         "--only-missing", action="store_true", help="skip days made before from the same events"
+    )
+    transform.add_argument(
+        "--incidents",
+        type=Path,
+        metavar="FILE",
+        help="JSON file of runs that were late (`late_runs`: day, readable_at) and of events that "
+        "arrived late (`late_events`: since, until, arrived), so that a backfill stamps what was "
+        "known when; without it every run was on time",
     )
     transform.add_argument("--json", action="store_true", help="print the report as JSON")
 

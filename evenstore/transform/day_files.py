@@ -1,4 +1,4 @@
-"""The folder of one feature table: flat, one immutable Parquet file for each day.
+"""The folder of one feature table: flat, immutable Parquet files, one for each day and correction.
 
 A file is named `YYYY-MM-DD-<content id>.parquet`; the id is the hash of its rows, the SQL's
 fingerprint and version, so a name never stands for two contents. The folder is flat on purpose: a
@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -55,45 +55,51 @@ class DayFiles:
             if match is not None:
                 self._by_day.setdefault(date.fromisoformat(match[1]), []).append(path)
 
-    def is_current(self, day: date, *, inputs: str) -> bool:
-        """Tell whether a day has exactly one file, made by this SQL from these inputs."""
+    def is_current(self, day: date, *, inputs: str, n_files: int) -> bool:
+        """Tell whether a day has exactly so many files, made by this SQL from these inputs."""
         files = self._by_day.get(day, [])
-        if len(files) != 1:
-            return False
-        metadata = read_day_metadata(files[0])
-        return (metadata.get("sql_fingerprint"), metadata.get("inputs")) == (
-            self._sql.fingerprint,
-            inputs,
+        wanted = (self._sql.fingerprint, inputs)
+        found = [read_day_metadata(file) for file in files]
+        return len(files) == n_files and all(
+            (metadata.get("sql_fingerprint"), metadata.get("inputs")) == wanted
+            for metadata in found
         )
 
-    def publish(self, day: date, rows: pa.Table, *, inputs: str) -> Publication:
-        """Make a table the only file of its day; the same content again changes nothing.
+    def publish(self, day: date, files: Sequence[pa.Table], *, inputs: str) -> Publication:
+        """Make tables the only files of their day; the same content again changes nothing.
 
         Args:
             day: Whose windows the rows are.
-            rows: Sorted rows.
+            files: Sorted rows of each file: the day's, then those of a correction.
             inputs: Digest of what they were made from, kept in the file.
 
         Guarantees:
-            The new file is complete and on disk before the old one goes: a reader may see both for
-            a moment, never neither. A kill in between leaves both, and the next run removes the
-            old. A file that stays keeps the digest of the inputs it was first made from.
+            New files are complete and on disk before old ones go: a reader may see both for a
+            moment, never neither. A kill in between leaves both, and the next run removes the old.
+            A file that stays keeps the digest of the inputs it was first made from.
         """
-        metadata = self._metadata(day)
-        content_id = hashlib.sha256(_parquet_bytes(rows, metadata)).hexdigest()[:16]
-        path = self._folder / f"{day.isoformat()}-{content_id}.parquet"
         old = self._by_day.get(day, [])
-        is_new = path not in old or not read_day_metadata(path)
-        if is_new:
-            self._write(path, _parquet_bytes(rows, metadata | {"inputs": inputs}))
-        outdated = [file for file in old if file != path]
+        paths = []
+        n_written = 0
+        for revision, rows in enumerate(files):
+            metadata = self._metadata(day, revision)
+            content_id = hashlib.sha256(_parquet_bytes(rows, metadata)).hexdigest()[:16]
+            path = self._folder / f"{day.isoformat()}-{content_id}.parquet"
+            if path not in old or not read_day_metadata(path):
+                self._write(path, _parquet_bytes(rows, metadata | {"inputs": inputs}))
+                n_written += 1
+            paths.append(path)
+        outdated = [file for file in old if file not in paths]
         for file in outdated:
             file.unlink(missing_ok=True)
-        self._by_day[day] = [path]
-        return Publication(n_written=int(is_new), n_removed=len(outdated))
+        self._by_day[day] = paths
+        return Publication(n_written=n_written, n_removed=len(outdated))
 
-    def _metadata(self, day: date) -> dict[str, str]:
-        return {
+    def _metadata(self, day: date, revision: int) -> dict[str, str]:
+        # The day's own file is revision 0; it says nothing of it, so that its name does not depend
+        # on whether a correction followed.
+        correction = {"correction": str(revision)} if revision else {}
+        return correction | {
             "sql_name": self._sql.name,
             "sql_version": str(self._sql.version),
             "sql_fingerprint": self._sql.fingerprint,
@@ -144,7 +150,8 @@ def read_day_metadata(path: Path) -> Mapping[str, str]:
     """Read who made a file, from what and for which day; empty when it is not readable Parquet.
 
     Returns:
-        `sql_name`, `sql_version`, `sql_fingerprint`, `day`, `version` (of evenstore), `inputs`.
+        `sql_name`, `sql_version`, `sql_fingerprint`, `day`, `version` (of evenstore), `inputs`, and
+        `correction` where the file corrects the day's first one.
     """
     try:
         metadata = pq.read_schema(path).metadata or {}

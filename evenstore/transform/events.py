@@ -22,6 +22,7 @@ from evenstore.clock import us_to_datetime
 from evenstore.duckdb_session import SessionLimits, open_session
 from evenstore.errors import TransformError
 from evenstore.transform.feature_sql import EventSource, FeatureSql
+from evenstore.transform.incidents import LateEvents
 from evenstore.transform.window import day_start_us
 
 __all__ = ["DayDigests", "Events", "open_events"]
@@ -49,10 +50,10 @@ class DayDigests:
         self._day_lines = sorted(day_lines.items())
         self._look_back_days = look_back_days
 
-    def of(self, day: date, *, windows_end_us: int) -> str:
-        """Hash the events that matter to a day, and where its last complete window ends."""
+    def of(self, day: date, *, runs: str) -> str:
+        """Hash the events that matter to a day, and `runs`, which says how its runs went."""
         first = _first_visible_day(day, self._look_back_days)
-        digest = hashlib.sha256(str(windows_end_us).encode())
+        digest = hashlib.sha256(runs.encode())
         for event_day, lines in self._day_lines:
             if first <= event_day <= day:
                 digest.update("\n".join((event_day.isoformat(), *lines)).encode())
@@ -69,12 +70,13 @@ class Events:
         self._sql = sql
         self._files = sources
 
-    def show(self, first_day: date, *, until_us: int) -> None:
+    def show(self, first_day: date, *, until_us: int, without: LateEvents | None = None) -> None:
         """Give the SQL views of the events that windows from `first_day` to `until_us` may use.
 
         Args:
             first_day: First day of the windows; the look back begins before it.
             until_us: Exclusive end of the last complete window.
+            without: Events to leave out, because they had not arrived.
         """
         first = _first_visible_day(first_day, self._sql.look_back_days)
         for source in self._sql.sources:
@@ -84,6 +86,12 @@ class Events:
             if first > _EARLIEST_DAY:
                 visible = visible.filter(
                     ColumnExpression(source.time_column) >= _constant(day_start_us(first))
+                )
+            if without is not None:
+                time_column = ColumnExpression(source.time_column)
+                visible = visible.filter(
+                    (time_column < _constant(without.since_us))
+                    | (time_column >= _constant(without.until_us))
                 )
             visible.create_view(source.name, replace=True)
 

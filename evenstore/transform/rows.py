@@ -1,7 +1,8 @@
 """From what the SQL gave to rows of a feature table: checked, stamped, sorted, cut by day.
 
 The event timestamp of a row is the exclusive end of its window plus the publication delay, and
-nothing else: the instant from which the row could have been used. Windows that are not over, or
+nothing else: the instant from which the row could have been used. Its created timestamp is that of
+a run on time, the same instant, until an incident says otherwise. Windows that are not over, or
 whose delay is not over, are left out.
 """
 
@@ -22,7 +23,7 @@ from evenstore.schema.arrow import arrow_type
 from evenstore.transform.feature_sql import FeatureSql
 from evenstore.transform.window import US_PER_DAY, day_start_us
 
-__all__ = ["CREATED_COLUMN", "EVENT_COLUMN", "shape_days"]
+__all__ = ["CREATED_COLUMN", "EVENT_COLUMN", "created_at_least", "join_windows", "shape_days"]
 
 EVENT_COLUMN = "event_timestamp"
 CREATED_COLUMN = "created"
@@ -74,6 +75,19 @@ def shape_days(
         day: stamped.filter(pa.array(day_of_row == first + i)).combine_chunks()
         for i, day in enumerate(days)
     }
+
+
+def created_at_least(rows: pa.Table, created_us: int) -> pa.Table:
+    """Return rows whose created timestamps are not before an instant."""
+    earliest = pa.scalar(created_us, _INSTANT)
+    created = pc.if_else(pc.less(rows[CREATED_COLUMN], earliest), earliest, rows[CREATED_COLUMN])
+    return rows.set_column(rows.column_names.index(CREATED_COLUMN), CREATED_COLUMN, created)
+
+
+def join_windows(sql: FeatureSql, *parts: pa.Table) -> pa.Table:
+    """Return the rows of several tables of one day as one, sorted as `shape_days` does."""
+    keys = [(name, "ascending") for name in (*sql.join_keys, EVENT_COLUMN)]
+    return pa.concat_tables(parts).sort_by(keys).combine_chunks()
 
 
 def _check_columns(sql: FeatureSql, schema: pa.Schema) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evenstore.clock import Clock
 from evenstore.duckdb_session import SessionLimits
@@ -22,7 +23,8 @@ from evenstore.progress import NullProgress, Progress
 from evenstore.transform.day_files import DayFiles, Publication, open_day_files
 from evenstore.transform.events import DayDigests, Events, open_events
 from evenstore.transform.feature_sql import FeatureSql
-from evenstore.transform.rows import shape_days
+from evenstore.transform.incidents import NO_INCIDENTS, Incidents, LateEvents
+from evenstore.transform.rows import EVENT_COLUMN, created_at_least, join_windows, shape_days
 from evenstore.transform.window import (
     US_PER_DAY,
     consecutive_runs,
@@ -41,7 +43,7 @@ class TransformReport:
     Attributes:
         name: The feature table.
         n_days: Days computed.
-        n_days_skipped: Days whose file was already made by this SQL from the same events.
+        n_days_skipped: Days whose files were already made by this SQL from the same events.
         n_days_incomplete: Days asked for without one window whose delay is over.
         n_rows: Rows of the days computed.
         files_written: New files; a computed day whose content did not change writes none.
@@ -65,8 +67,8 @@ class _Tally:
     files_written: int = 0
     files_removed: int = 0
 
-    def add(self, rows: pa.Table, publication: Publication) -> None:
-        self.n_rows += rows.num_rows
+    def add(self, files: Sequence[pa.Table], publication: Publication) -> None:
+        self.n_rows += sum(rows.num_rows for rows in files)
         self.files_written += publication.n_written
         self.files_removed += publication.n_removed
 
@@ -81,6 +83,7 @@ def run_transform(
     clock: Clock,
     progress: Progress | None = None,
     only_missing: bool = False,
+    incidents: Incidents = NO_INCIDENTS,
     days_per_query: int = 31,
     limits: SessionLimits | None = None,
 ) -> TransformReport:
@@ -94,7 +97,9 @@ def run_transform(
         last_day: Last day, inclusive; days that are not over yet are left out and counted.
         clock: Decides which windows are over.
         progress: Is told of every day done.
-        only_missing: Skip days whose file was made by this SQL from the same events.
+        only_missing: Skip days whose files were made by this SQL from the same events and
+            incidents.
+        incidents: Runs that were late, and events that arrived after the run that needed them.
         days_per_query: How many days one query computes; more is faster and takes more memory.
         limits: Threads and memory of DuckDB.
 
@@ -116,7 +121,16 @@ def run_transform(
         open_day_files(destination, sql) as files,
         open_events(sql, sources, limits or SessionLimits()) as events,
     ):
-        run = _Run(sql, files, events, usable_end_us, progress or NullProgress(), tally)
+        run = _Run(
+            sql,
+            files,
+            events,
+            incidents,
+            clock.now_us(),
+            usable_end_us,
+            progress or NullProgress(),
+            tally,
+        )
         n_computed = run.compute(days, days_per_query, only_missing=only_missing)
     return TransformReport(
         name=sql.name,
@@ -137,6 +151,8 @@ class _Run:
     sql: FeatureSql
     files: DayFiles
     events: Events
+    incidents: Incidents
+    now_us: int
     usable_end_us: int
     progress: Progress
     tally: _Tally
@@ -144,11 +160,7 @@ class _Run:
     def compute(self, days: Sequence[date], days_per_query: int, *, only_missing: bool) -> int:
         try:
             inputs = self._inputs(days, self.events.digests())
-            due = [
-                day
-                for day in days
-                if not (only_missing and self.files.is_current(day, inputs=inputs[day]))
-            ]
+            due = [day for day in days if not (only_missing and self._is_current(day, inputs[day]))]
             self.progress.advance(len(days) - len(due))
             for run in consecutive_runs(due, longest=days_per_query):
                 self._publish(run, inputs)
@@ -160,17 +172,60 @@ class _Run:
         return len(due)
 
     def _inputs(self, days: Sequence[date], digests: DayDigests) -> dict[date, str]:
-        return {day: digests.of(day, windows_end_us=self._windows_end_us(day)) for day in days}
+        inputs = {}
+        for day in days:
+            runs = (self._windows_end_us(day), self._readable_us(day), self._late_events(day))
+            inputs[day] = digests.of(day, runs=str(runs))
+        return inputs
+
+    def _is_current(self, day: date, inputs: str) -> bool:
+        return self.files.is_current(day, inputs=inputs, n_files=self._n_files(day))
 
     def _windows_end_us(self, day: date) -> int:
         return min(day_start_us(day) + US_PER_DAY, self.usable_end_us)
 
+    def _readable_us(self, day: date) -> int:
+        return self.incidents.readable_us(day)
+
+    def _late_events(self, day: date) -> LateEvents | None:
+        return self.incidents.late_events_of(day, self.sql.grain, delay_us=self.sql.delay_us)
+
+    def _n_files(self, day: date) -> int:
+        """Count the files that the runs of a day have published by now."""
+        late = self._late_events(day)
+        is_corrected = late is not None and late.arrived_us <= self.now_us
+        return int(self._readable_us(day) <= self.now_us) + int(is_corrected)
+
     def _publish(self, days: Sequence[date], inputs: Mapping[date, str]) -> None:
-        self.events.show(days[0], until_us=self._windows_end_us(days[-1]))
-        by_day = shape_days(self.sql, self._query(days), days, usable_end_us=self.usable_end_us)
-        for day, rows in by_day.items():
-            self.tally.add(rows, self.files.publish(day, rows, inputs=inputs[day]))
+        complete = self._windows(days)
+        for day, rows in complete.items():
+            files = self._files(day, rows)[: self._n_files(day)]
+            self.tally.add(files, self.files.publish(day, files, inputs=inputs[day]))
             self.progress.advance()
+
+    def _files(self, day: date, complete: pa.Table) -> Sequence[pa.Table]:
+        """Return what the runs of a day published: one file, or one and its correction."""
+        late = self._late_events(day)
+        if late is None:
+            return [created_at_least(complete, self._readable_us(day))]
+        # Runs before the arrival saw less; the run at the arrival computed their windows again.
+        known = self._windows([day], without=late)[day]
+        ran_us = complete[EVENT_COLUMN].cast(pa.int64())
+        is_early = pc.less(ran_us, late.arrived_us)
+        is_touched = pc.greater(ran_us, late.since_us + self.sql.delay_us)
+        first = join_windows(
+            self.sql,
+            known.filter(pc.less(known[EVENT_COLUMN].cast(pa.int64()), late.arrived_us)),
+            complete.filter(pc.invert(is_early)),
+        )
+        correction = complete.filter(pc.and_(is_early, is_touched)).combine_chunks()
+        return [first, created_at_least(correction, late.arrived_us)]
+
+    def _windows(
+        self, days: Sequence[date], *, without: LateEvents | None = None
+    ) -> Mapping[date, pa.Table]:
+        self.events.show(days[0], until_us=self._windows_end_us(days[-1]), without=without)
+        return shape_days(self.sql, self._query(days), days, usable_end_us=self.usable_end_us)
 
     def _query(self, days: Sequence[date]) -> pa.Table:
         connection = self.events.connection

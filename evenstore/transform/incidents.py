@@ -1,0 +1,132 @@
+"""What went wrong with the runs of a backfill: files published late, events that arrived late.
+
+A backfill stamps every day as if its run had happened on time. Real runs are late, and real events
+arrive after the run that needed them. A file of incidents states both, so that what was *known* at
+an instant can be told from what turned out to be *true*:
+
+```json
+{
+ "late_runs": [{"day": "2011-03-04", "readable_at": "2011-03-05T11:20:00Z"}],
+ "late_events": [{"since": "2011-03-07T14:00:00Z", "until": "2011-03-08T00:00:00Z",
+                  "arrived": "2011-03-08T13:05:00Z"}]
+}
+```
+
+A late run: the rows of that day were created when they became readable. Late events: runs before
+`arrived` did not see the events of `[since, until)`; their days are published twice, first without
+these events, then, created at `arrived`, with them. All instants are zoned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from evenstore.clock import datetime_to_us, format_us
+from evenstore.errors import TransformError
+from evenstore.transform.window import US_PER_DAY, WindowGrain, day_start_us
+
+__all__ = ["NO_INCIDENTS", "Incidents", "LateEvents", "load_incidents"]
+
+_HINT = "see `evenstore transform --help` for the form of the file"
+
+
+@dataclass(frozen=True, slots=True)
+class LateEvents:
+    """Events of `[since_us, until_us)` that no run before `arrived_us` saw."""
+
+    since_us: int
+    until_us: int
+    arrived_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """All incidents of a source; a day is touched by one at most.
+
+    Attributes:
+        late_runs: When the file of a day became readable, microseconds, where that was late.
+        late_events: Ascending, and none begins before the one before it has arrived.
+    """
+
+    late_runs: Mapping[date, int]
+    late_events: tuple[LateEvents, ...]
+
+    def readable_us(self, day: date) -> int:
+        """Return before when no row of a day's first file was readable; 0 for a run on time."""
+        return self.late_runs.get(day, 0)
+
+    def late_events_of(self, day: date, grain: WindowGrain, *, delay_us: int) -> LateEvents | None:
+        """Return the late events that a run of this day should have seen and did not."""
+        start_us = day_start_us(day)
+        first_run_us = start_us + grain.length_us + delay_us
+        for late in self.late_events:
+            if late.since_us < start_us + US_PER_DAY and first_run_us < late.arrived_us:
+                return late
+        return None
+
+
+NO_INCIDENTS = Incidents({}, ())
+"""Every run was on time and saw every event."""
+
+
+def load_incidents(path: Path) -> Incidents:
+    """Read a file of incidents.
+
+    Raises:
+        TransformError: The file cannot be read or is not in its form, an instant has no zone, late
+            events arrive before they are over, or two incidents touch each other.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        msg = f"cannot read the incidents `{path}`: {exc}"
+        raise TransformError(msg, hint=_HINT) from exc
+    try:
+        runs = {
+            date.fromisoformat(entry["day"]): _instant_us(entry["readable_at"])
+            for entry in document["late_runs"]
+        }
+        events = sorted(_late_events(document["late_events"]), key=lambda late: late.since_us)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        msg = f"`{path}` is not a file of incidents: {exc!r}"
+        raise TransformError(msg, hint=_HINT) from exc
+    _check_order(path, events)
+    _check_apart(path, runs, events)
+    return Incidents(runs, tuple(events))
+
+
+def _late_events(entries: Any) -> Iterator[LateEvents]:
+    for entry in entries:
+        instants = (_instant_us(entry[name]) for name in ("since", "until", "arrived"))
+        yield LateEvents(*instants)
+
+
+def _instant_us(text: str) -> int:
+    return datetime_to_us(datetime.fromisoformat(text))
+
+
+def _check_order(path: Path, events: list[LateEvents]) -> None:
+    free_us = 0
+    for late in events:
+        if not free_us <= late.since_us < late.until_us <= late.arrived_us:
+            msg = f"`{path}`: the late events since {format_us(late.since_us)} are out of order"
+            raise TransformError(
+                msg, hint="since < until <= arrived, and the next ones begin after that"
+            )
+        free_us = late.arrived_us
+
+
+def _check_apart(path: Path, runs: Mapping[date, int], events: list[LateEvents]) -> None:
+    for day, readable_us in runs.items():
+        start_us = day_start_us(day)
+        if any(
+            late.since_us < readable_us and start_us < late.arrived_us + US_PER_DAY
+            for late in events
+        ):
+            msg = f"`{path}`: the late run of {day} touches late events"
+            raise TransformError(msg, hint="leave a day between two incidents")
