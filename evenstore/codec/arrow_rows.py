@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.codec.feast_row import encode_order, encode_timestamp
-from evenstore.codec.feast_value import value_encoder
+from evenstore.codec.feast_value import ValueEncoder, value_encoder
 from evenstore.codec.rows import EncodedRows
 from evenstore.dtypes import Dtype
 from evenstore.errors import CodecError
@@ -52,13 +51,19 @@ class ArrowRowEncoder:
         """
         events_us = batch.column(event_column).to_pylist()
         createds_us = batch.column(created_column).to_pylist()
+        # The rows of one published file share their instants.
+        timestamps = {event_us: encode_timestamp(event_us) for event_us in set(events_us)}
+        instants = list(zip(events_us, createds_us, strict=True))
+        orders = {
+            (event_us, created_us): encode_order(
+                RowOrder(event_us, created_us, self._sequence_us), Origin.RUN
+            )
+            for event_us, created_us in set(instants)
+        }
         return EncodedRows(
             keys=self._encode_keys(batch),
-            timestamps=[encode_timestamp(event_us) for event_us in events_us],
-            orders=[
-                encode_order(RowOrder(event_us, created_us, self._sequence_us), Origin.RUN)
-                for event_us, created_us in zip(events_us, createds_us, strict=True)
-            ],
+            timestamps=[timestamps[event_us] for event_us in events_us],
+            orders=[orders[pair] for pair in instants],
             features=[self._encode_feature(batch, i) for i in range(len(self._encoders))],
         )
 
@@ -81,8 +86,9 @@ class ArrowRowEncoder:
         if not field.dtype.is_list and field.dtype.is_float:
             return _encode_floats(column, encode(0.0)[:1])
         try:
-            values: list[Any] = column.to_pylist()
-            return [encode(value) for value in values]
+            if field.dtype.is_list:
+                return [encode(value) for value in column.to_pylist()]
+            return _encode_distinct(column, encode)
         except CodecError as exc:
             hint = (
                 "nulls inside lists cannot be kept: leave them out" if field.dtype.is_list else None
@@ -92,6 +98,13 @@ class ArrowRowEncoder:
         except (OverflowError, ValueError) as exc:  # An instant that no datetime can hold.
             msg = f"{where}: {exc}"
             raise CodecError(msg, hint="timestamps go from the year 1 to 9999") from exc
+
+
+def _encode_distinct(column: pa.Array, encode: ValueEncoder) -> list[bytes]:
+    """Encode each distinct value of a batch once: counts, codes and flags repeat all the time."""
+    distinct = column.dictionary_encode()
+    encoded = [encode(value) for value in distinct.dictionary.to_pylist()]
+    return [b"" if i is None else encoded[i] for i in distinct.indices.to_pylist()]
 
 
 def _encode_floats(column: pa.Array, tag: bytes) -> list[bytes]:
