@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import pyarrow as pa
+
 from demo.commands import CommandError
 from demo.gateway import find_gateway, start_gateway, stop_gateway, temporary_gateway
 from demo.home import claim_home, clear_home, remove_home
 from demo.rows import forget_rows
 from demo.settings import DemoSettings, resolve_settings
-from demo.shop.reader import read_shop_parquet
+from demo.shop.reader import read_shop_data
 from demo.walk import Walk
 from evenstore.errors import ConfigurationError, EvenstoreError
 from evenstore.processes import interrupt_on_termination
@@ -67,13 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: DemoSettings) -> int:
     _refuse_beside_serve(settings)
-    _check_data(settings)
     started_s = time.monotonic()
     walk = Walk(settings, _say)
+    data = _read_data(settings)
     with ExitStack() as stack:
         redis = stack.enter_context(embedded_redis(settings.home))
         _say(f"redis                               {redact_url(redis.url)}")
-        _prepare(walk, redis, stack)
+        _prepare(walk, data, redis, stack)
         with walk.step("gateway") as did:
             gateway = stack.enter_context(temporary_gateway(settings, walk.environment()))
             did.append(gateway.url)
@@ -90,10 +92,10 @@ def _serve(settings: DemoSettings) -> int:
     walk = Walk(settings, _say)
     gateway = find_gateway(settings.home)
     if gateway is None:
-        _check_data(settings)
+        data = _read_data(settings)
         # Bound to this process until all is ready, so that a crash leaves nothing up.
         with ExitStack() as stack, embedded_redis(settings.home) as redis:
-            _prepare(walk, redis, stack)
+            _prepare(walk, data, redis, stack)
             stack.pop_all()
         start_redis(settings.home, detached=True)
         try:
@@ -131,10 +133,10 @@ def _clean(settings: DemoSettings) -> int:
 _COMMANDS = {"run": _run, "serve": _serve, "stop": _stop, "clean": _clean}
 
 
-def _prepare(walk: Walk, redis: RedisServer, stack: ExitStack) -> None:
+def _prepare(walk: Walk, data: pa.Table | None, redis: RedisServer, stack: ExitStack) -> None:
     settings = walk.settings
     clear_home(settings.home)
-    walk.take_shop_data()
+    walk.take_shop_data(data)
     walk.copy_repo()
     forget_rows(settings, redis.url)
     if settings.is_external:  # It is not stopped, so what was written must go.
@@ -143,10 +145,9 @@ def _prepare(walk: Walk, redis: RedisServer, stack: ExitStack) -> None:
     walk.materialize()
 
 
-def _check_data(settings: DemoSettings) -> None:
+def _read_data(settings: DemoSettings) -> pa.Table | None:
     """Read the real file to its end before anything of an earlier run is removed."""
-    if settings.data is not None:
-        read_shop_parquet(settings.data)
+    return None if settings.data is None else read_shop_data(settings.data)
 
 
 def _refuse_beside_serve(settings: DemoSettings) -> None:
@@ -168,7 +169,7 @@ def _default_port(command: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("command", choices=sorted(_COMMANDS))
-    parser.add_argument("--data", type=Path, help="the real Online Retail file, Parquet")
+    parser.add_argument("--data", type=Path, help="Online Retail: Parquet, CSV or XLSX")
     parser.add_argument("--customers", type=int, default=2_000, help="to generate (%(default)s)")
     parser.add_argument("--lines", type=int, default=200_000, help="to generate (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="of what is generated (%(default)s)")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -68,13 +69,15 @@ class Walk:
         for line in did[1:]:
             self.say(f"{'':<24} {'':>6}     {line}")
 
-    def take_shop_data(self) -> None:
-        """Take the real file or generate shop data, and set the clock to what the data know."""
+    def take_shop_data(self, data: pa.Table | None) -> None:
+        """Keep the real lines or generate some, and set the clock to what the data know."""
         with self.step("shop data") as did:
-            if self.settings.data is None:
+            self.lines = self.settings.home / "shop" / "lines.parquet"
+            self.lines.parent.mkdir(parents=True, exist_ok=True)
+            if data is None:
                 self._generate()
             else:
-                self.lines = self.settings.data
+                pq.write_table(data, self.lines)
             newest = self._scan_lines(did)
             if self.settings.data is None:
                 self.clock = SystemClock()
@@ -246,8 +249,6 @@ class Walk:
         return datetime_to_us(newest, naive_is_utc=True)
 
     def _generate(self) -> None:
-        self.lines = self.settings.home / "shop" / "lines.parquet"
-        self.lines.parent.mkdir(parents=True, exist_ok=True)
         with open_progress("shop data", total=self.settings.n_lines, unit="lines") as progress:
             generate_shop(
                 self.lines,

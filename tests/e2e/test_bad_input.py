@@ -33,8 +33,9 @@ def _wrong_column(path: Path) -> None:
     pq.write_table(SHOP_SCHEMA.empty_table().rename_columns(names), path)
 
 
-def _no_parquet(path: Path) -> None:
-    path.write_text("InvoiceNo,StockCode\n")
+def _half_csv(path: Path) -> None:
+    lines = ",".join(SHOP_SCHEMA.names) + "\n" + '536365,85123A,"RED MUG'
+    path.write_text(lines, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,9 @@ def _no_parquet(path: Path) -> None:
         (lambda _path: None, "no shop data"),
         (_empty_table, "no lines"),
         (_wrong_column, "Invoice"),
-        (_no_parquet, "Parquet"),
+        (_half_csv, "line 2"),
     ],
-    ids=["missing", "empty", "wrong column", "no Parquet"],
+    ids=["missing", "empty", "wrong column", "half a CSV"],
 )
 def test_unusable_data_file_is_refused(
     write: Callable[[Path], None], said: str, tmp_path: Path

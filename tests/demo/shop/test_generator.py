@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from demo.shop.generator import ShopReport, generate_shop
-from demo.shop.reader import read_shop_parquet
+from demo.shop.parquet_reader import read_shop_parquet
 from demo.shop.schema import SHOP_SCHEMA
 from evenstore.clock import datetime_to_us, us_to_datetime
 from evenstore.errors import ConfigurationError

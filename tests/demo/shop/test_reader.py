@@ -1,102 +1,70 @@
 from __future__ import annotations
 
+import gzip
+import zipfile
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from demo.shop.reader import check_shop_parquet, read_shop_parquet
+from demo.shop.reader import read_shop_data
 from demo.shop.schema import SHOP_SCHEMA
 from evenstore.errors import ConfigurationError, TransformError
 from tests.demo.lines import line, write_lines
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return write_lines(tmp_path / "shop.parquet", [line("536365", "2011-01-04T10:00")])
-
-
-def _rewrite(path: Path, table: pa.Table) -> Path:
-    pq.write_table(table, path)
-    return path
+_CSV = (
+    "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    "536365,10001,RED MUG,1,1/4/2011 10:00,2.5,1,United Kingdom\n"
+)
 
 
-def test_a_whole_file_is_read_in_the_columns_of_the_schema(path: Path) -> None:
-    assert check_shop_parquet(path) == 1
-    assert read_shop_parquet(path).schema == SHOP_SCHEMA
+def test_the_form_is_told_by_the_content_whatever_the_name(tmp_path: Path) -> None:
+    parquet = write_lines(tmp_path / "parquet.csv", [line("536365", "2011-01-04T10:00")])
+    csv = tmp_path / "csv.parquet"
+    csv.write_text(_CSV)
+    assert read_shop_data(parquet).equals(read_shop_data(csv))
+    assert read_shop_data(csv).schema == SHOP_SCHEMA
 
 
-def test_columns_in_another_order_are_put_in_order(path: Path) -> None:
-    table = pq.read_table(path)
-    _rewrite(path, table.select(list(reversed(table.column_names))))
-    assert read_shop_parquet(path).column_names == SHOP_SCHEMA.names
-
-
-def test_nullable_fields_without_nulls_are_accepted(path: Path) -> None:
-    loose = pa.schema([field.with_nullable(True) for field in SHOP_SCHEMA])
-    _rewrite(path, pq.read_table(path).cast(loose))
-    assert read_shop_parquet(path).num_rows == 1
-
-
-def test_a_missing_file_names_the_path(tmp_path: Path) -> None:
+def test_no_file_at_the_path(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"no shop data: `.*absent\.parquet` does not exist"
+        ConfigurationError, match=r"no shop data: `.*absent\.csv` does not exist\n\nhint: name a"
     ):
-        read_shop_parquet(tmp_path / "absent.parquet")
+        read_shop_data(tmp_path / "absent.csv")
 
 
-def test_a_file_without_lines_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TransformError, match="has no lines"):
-        read_shop_parquet(write_lines(tmp_path / "empty.parquet", []))
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        read_shop_data(tmp_path)
 
 
-def test_half_a_file_is_refused(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(TransformError, match="not a whole Parquet file"):
-        read_shop_parquet(path)
+@pytest.mark.parametrize(
+    ("content", "problem", "hint"),
+    [
+        (b"", "is empty", "again"),
+        (b"\n \r\n", "is empty", "again"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is binary", "Parquet, from CSV"),
+        (b"%PDF-1.4\n\x01", r"line 2: the byte 0x01 is a control character", "UTF-8"),
+        (gzip.compress(_CSV.encode()), "is compressed by gzip", "unpack it first"),
+        (_CSV.encode("utf-16"), "is text in UTF-16", "UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or an encrypted Excel", "XLSX"),
+        (b"PAR1 and then nothing of the kind", "is not a whole Parquet file", "again"),
+        (b"PK\x03\x04 and then nothing of the kind", "is not a whole XLSX file", "again"),
+        (b"<!DOCTYPE html>\n<p>Not found\n", r"line 1: `<!DOCTYPE html>` names none", "Quantity"),
+    ],
+    ids=["empty", "blank", "png", "control", "gzip", "utf-16", "xls", "parquet", "zip", "html"],
+)
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes, problem: str, hint: str) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes(content)
+    with pytest.raises(TransformError, match=rf"shop\.csv`.*{problem}") as raised:
+        read_shop_data(path)
+    assert hint in str(raised.value.hint)
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "shop.parquet"
-    path.touch()
-    with pytest.raises(TransformError, match="not a whole Parquet file"):
-        check_shop_parquet(path)
-
-
-def test_missing_extra_and_mistyped_columns_are_all_named(path: Path) -> None:
-    table = pq.read_table(path)
-    table = table.drop_columns(["Country"]).append_column("Colour", pa.array(["red"]))
-    index = table.column_names.index("Quantity")
-    table = table.set_column(index, "Quantity", table["Quantity"].cast(pa.int64()))
-    with pytest.raises(TransformError) as raised:
-        read_shop_parquet(_rewrite(path, table))
-    assert "column `Country` is missing" in raised.value.message
-    assert "column `Colour` is unknown" in raised.value.message
-    assert "column `Quantity` is int64, not int32" in raised.value.message
-    assert "CustomerID (int64)" in str(raised.value.hint)
-
-
-@pytest.mark.parametrize("name", ["InvoiceDate", "StockCode"])
-def test_a_null_where_the_set_has_none_is_counted_and_named(path: Path, name: str) -> None:
-    table = pq.read_table(path).cast(
-        pa.schema([field.with_nullable(True) for field in SHOP_SCHEMA])
-    )
-    index = table.column_names.index(name)
-    nulls = pa.nulls(1, SHOP_SCHEMA.field(name).type)
-    _rewrite(path, table.set_column(index, name, nulls))
-    with pytest.raises(TransformError, match=f"`{name}` is null in 1 lines"):
-        check_shop_parquet(path)
-    with pytest.raises(TransformError, match=f"`{name}` is null in 1 lines"):
-        read_shop_parquet(path)
-
-
-def test_nulls_are_found_without_statistics(path: Path) -> None:
-    table = pq.read_table(path).cast(
-        pa.schema([field.with_nullable(True) for field in SHOP_SCHEMA])
-    )
-    index = table.column_names.index("InvoiceDate")
-    table = table.set_column(index, "InvoiceDate", pa.nulls(1, pa.timestamp("us")))
-    pq.write_table(table, path, write_statistics=False)
-    with pytest.raises(TransformError, match="`InvoiceDate` is null in 1 lines"):
-        read_shop_parquet(path)
+def test_an_archive_around_the_workbook_says_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "online+retail.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Online Retail.xlsx", b"")
+    with pytest.raises(TransformError, match=r"holds `Online Retail\.xlsx`") as raised:
+        read_shop_data(path)
+    assert "unpack it" in str(raised.value.hint)
