@@ -90,6 +90,8 @@ class DayFiles:
                 n_written += 1
             paths.append(path)
         outdated = [file for file in old if file not in paths]
+        if outdated:  # A new name must survive a power cut before the old file goes.
+            _sync_folder(self._folder)
         for file in outdated:
             file.unlink(missing_ok=True)
         self._by_day[day] = paths
@@ -122,7 +124,6 @@ class DayFiles:
             ) from exc
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(self._folder)
 
 
 @contextmanager
@@ -143,7 +144,10 @@ def open_day_files(folder: Path, sql: FeatureSql) -> Iterator[DayFiles]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
             leftover.unlink(missing_ok=True)
-        yield DayFiles(folder, sql)
+        try:
+            yield DayFiles(folder, sql)
+        finally:
+            _sync_folder(folder)
 
 
 def read_day_metadata(path: Path) -> Mapping[str, str]:

@@ -1,14 +1,14 @@
 """Runs one feature SQL file over a range of days: incremental, idempotent, safe to kill.
 
-Days are computed a month at a time, because the SQL aggregates the look back once for all of them,
-and published one by one.
+Days are computed many at a time, because the SQL aggregates the look back once for all of them, and
+published one by one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from evenstore.transform.window import (
 )
 
 __all__ = ["TransformReport", "run_transform"]
+
+_MONTH_DAYS = 31
+_YEAR_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def run_transform(
     progress: Progress | None = None,
     only_missing: bool = False,
     incidents: Incidents = NO_INCIDENTS,
-    days_per_query: int = 31,
+    days_per_query: int | None = None,
     limits: SessionLimits | None = None,
 ) -> TransformReport:
     """Compute the feature table for a range of days and publish a file for each.
@@ -97,11 +100,11 @@ def run_transform(
         last_day: Last day, inclusive; days that are not over yet are left out and counted.
         clock: Decides which windows are over.
         progress: Is told of every day done.
-        only_missing: Skip days whose files were made by this SQL from the same events and
-            incidents.
+        only_missing: Skip days made by this SQL from the same events and incidents.
         incidents: Runs that were late, and events that arrived after the run that needed them.
-        days_per_query: How many days one query computes; more is faster and takes more memory.
-        limits: Threads and memory of DuckDB.
+        days_per_query: More is faster and takes more memory; by default a month, or a year where
+            every query looks back over all events anyway.
+        limits: Of DuckDB.
 
     Guarantees:
         No row has an event timestamp later than the clock's now. A rerun on the same events leaves
@@ -121,27 +124,21 @@ def run_transform(
         open_day_files(destination, sql) as files,
         open_events(sql, sources, limits or SessionLimits()) as events,
     ):
-        run = _Run(
-            sql,
-            files,
-            events,
-            incidents,
-            clock.now_us(),
-            usable_end_us,
-            progress or NullProgress(),
-            tally,
-        )
-        n_computed = run.compute(days, days_per_query, only_missing=only_missing)
+        told = progress or NullProgress()
+        run = _Run(sql, files, events, incidents, clock.now_us(), usable_end_us, told, tally)
+        n_computed = run.compute(days, days_per_query or _longest(sql), only_missing=only_missing)
     return TransformReport(
         name=sql.name,
         n_days=n_computed,
         n_days_skipped=len(days) - n_computed,
         n_days_incomplete=len(asked) - len(days),
-        n_rows=tally.n_rows,
-        files_written=tally.files_written,
-        files_removed=tally.files_removed,
+        **asdict(tally),
         elapsed_s=time.monotonic() - started_s,
     )
+
+
+def _longest(sql: FeatureSql) -> int:
+    return _YEAR_DAYS if sql.look_back_days is None else _MONTH_DAYS
 
 
 @dataclass(frozen=True, slots=True)
