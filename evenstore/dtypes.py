@@ -7,6 +7,7 @@ Only the standard library is imported here, so that a gateway worker stays small
 from __future__ import annotations
 
 import enum
+import functools
 
 from evenstore.errors import UnsupportedDtypeError
 
@@ -33,17 +34,17 @@ class Dtype(enum.Enum):
     BOOL_LIST = "Array(Bool)"
     UNIX_TIMESTAMP_LIST = "Array(UnixTimestamp)"
 
-    @property
+    @functools.cached_property
     def is_list(self) -> bool:
         """Tell whether a value is a list of scalars."""
         return self.value.startswith("Array(")
 
-    @property
+    @functools.cached_property
     def element(self) -> Dtype:
         """The scalar type: of the elements for a list, else the type itself."""
         return Dtype(self.value[6:-1]) if self.is_list else self
 
-    @property
+    @functools.cached_property
     def is_float(self) -> bool:
         """Tell whether scalars of this type can be NaN."""
         return self.element in {Dtype.FLOAT32, Dtype.FLOAT64}

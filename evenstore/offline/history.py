@@ -22,7 +22,7 @@ from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema, Field
-from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
+from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_values
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.schema.source import open_source
 from evenstore.semantics import EARLIEST_US, Knowledge, Status
@@ -209,11 +209,13 @@ def _compute_on_demand(
 ) -> dict[tuple[str, str], JoinedFeature]:
     if not request.on_demand:
         return {}
+    statuses = {int(status): status for status in Status}
     features = {
         name: FeatureValues(
-            feature.values.to_pylist(), [Status(code) for code in feature.statuses.to_pylist()]
+            joined[name].values.to_pylist(),
+            [statuses[code] for code in joined[name].statuses.to_pylist()],
         )
-        for name, feature in joined.items()
+        for name in dict.fromkeys(name for view in request.on_demand for name in view.inputs)
     }
     request_data = {
         field.name: _request_column(entity_table, field) for field in request.request_fields
@@ -245,7 +247,7 @@ def _request_column(entity_table: pa.Table, field: Field) -> list[Any]:
         column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
     where = f"entity rows: request data `{field.name}`"
     try:
-        return [coerce_value(value, field.dtype, where=where) for value in column.to_pylist()]
+        return coerce_values(column.to_pylist(), field.dtype, where=where)
     except UnsupportedDtypeError as exc:
         raise EntityRowsError(exc.message, hint=f"convert it to {field.dtype.value}") from exc
 

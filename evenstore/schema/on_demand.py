@@ -20,9 +20,9 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, UnsupportedDtypeError
 from evenstore.schema.model import Field, OnDemandViewSchema
 from evenstore.schema.request import FeatureRequest
-from evenstore.semantics import Status, floor_to_s, on_demand_status
+from evenstore.semantics import Status, floor_to_s, on_demand_status, worst_status
 
-__all__ = ["FeatureValues", "OnDemandFunction", "OnDemandStage", "coerce_value"]
+__all__ = ["FeatureValues", "OnDemandFunction", "OnDemandStage", "coerce_value", "coerce_values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class OnDemandFunction:
             if field.name not in row:
                 msg = f"{where}: the function gave no value for row {i}"
                 raise SchemaError(msg, hint="return every declared feature; None for null")
-        return [coerce_value(row[field.name], field.dtype, where=where) for row in rows]
+        return coerce_values([row[field.name] for row in rows], field.dtype, where=where)
 
     def _output(self, field: Field, produced: Mapping[str, Any], n_rows: int) -> list[Any]:
         where = f"{self.view.name}:{field.name}"
@@ -117,7 +117,20 @@ class OnDemandFunction:
             raise SchemaError(
                 msg, hint="return one list per declared feature, as long as the inputs"
             )
-        return [coerce_value(value, field.dtype, where=where) for value in values]
+        return coerce_values(values, field.dtype, where=where)
+
+
+def coerce_values(values: Sequence[Any], dtype: Dtype, *, where: str) -> list[Any]:
+    """Give each value of a column its declared type, as `coerce_value` does.
+
+    Raises:
+        UnsupportedDtypeError: A value has another type, or does not fit.
+    """
+    exact = _EXACT.get(dtype)
+    return [
+        value if value is None or type(value) is exact else coerce_value(value, dtype, where=where)
+        for value in values
+    ]
 
 
 def coerce_value(value: Any, dtype: Dtype, *, where: str) -> Any:
@@ -181,16 +194,35 @@ class OnDemandStage:
                     inputs[feature] = column.values
             for field in view.request_fields:
                 inputs[field.name] = request_data[field.name]
+            worst = _worst_of_rows([column.statuses for column in read], n_rows)
             for name, values in function.apply(inputs, n_rows).items():
                 statuses = [
-                    on_demand_status([column.statuses[i] for column in read], is_null=value is None)
-                    for i, value in enumerate(values)
+                    _ON_DEMAND_STATUSES[status, value is None]
+                    for status, value in zip(worst, values, strict=True)
                 ]
                 outputs[view.name, name] = FeatureValues(values, statuses)
         return outputs
 
 
+_ON_DEMAND_STATUSES = {
+    (status, is_null): on_demand_status([status], is_null=is_null)
+    for status in Status
+    for is_null in (False, True)
+}
+
+
+def _worst_of_rows(columns: Sequence[Sequence[Status]], n_rows: int) -> list[Status]:
+    if not columns:
+        return [Status.PRESENT] * n_rows
+    rows = list(zip(*columns, strict=True))
+    # Few combinations occur in many rows.
+    worst = {row: worst_status(row) for row in set(rows)}
+    return [worst[row] for row in rows]
+
+
 _REFUSED = object()
+# A value of exactly this type is one already: most are.
+_EXACT: Mapping[Dtype, type] = {Dtype.FLOAT64: float, Dtype.BOOL: bool}
 
 
 def _refuse(value: Any, dtype: Dtype, where: str) -> None:
