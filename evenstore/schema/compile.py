@@ -5,6 +5,7 @@ The one place that reads Feast's definitions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
@@ -118,7 +119,7 @@ def _on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
     transformation: Any = view.to_proto().spec.feature_transformation.user_defined_function
     request_fields = {
         field.name: _field(field, view.name)
-        for source in view.source_request_sources.values()
+        for source in _in_name_order(view.source_request_sources)
         for field in source.schema
     }
     return OnDemandViewSchema(
@@ -127,7 +128,7 @@ def _on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
         is_singleton=bool(view.singleton),
         inputs=tuple(
             (projection.name, feature.name)
-            for projection in view.source_feature_view_projections.values()
+            for projection in _in_name_order(view.source_feature_view_projections)
             for feature in projection.features
         ),
         request_fields=tuple(request_fields.values()),
@@ -135,6 +136,11 @@ def _on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
         udf=transformation.body,
         udf_source=transformation.body_text,
     )
+
+
+def _in_name_order(sources: Mapping[str, Any]) -> list[Any]:
+    """Order a map of the registry, which protobuf gives in another order in each process."""
+    return [source for _, source in sorted(sources.items())]
 
 
 def _service(service: FeatureService) -> FeatureServiceSchema:

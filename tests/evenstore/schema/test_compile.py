@@ -27,7 +27,12 @@ from feast.value_type import ValueType
 
 from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, UnsupportedDtypeError
-from evenstore.schema.compile import compile_feature_view, compile_registry, compile_store
+from evenstore.schema.compile import (
+    _on_demand_view,
+    compile_feature_view,
+    compile_registry,
+    compile_store,
+)
 from evenstore.schema.model import Field, Projection
 from evenstore.schema.on_demand import OnDemandFunction
 from evenstore.semantics import ExpiredValues, TtlEnforcement
@@ -127,6 +132,28 @@ def test_on_demand_view_keeps_inputs_outputs_and_a_function_that_runs(store: Fea
     assert "def spend" in spend.udf_source
     inputs: dict[str, list[Any]] = {"amount": [6.0, 1.0], "trips": [3, None]}
     assert OnDemandFunction(spend).apply(inputs, 2) == {"per_trip": [2.0, None]}
+
+
+def test_inputs_do_not_depend_on_the_order_in_which_protobuf_gives_its_maps(
+    tmp_path: Path,
+) -> None:
+    repo = FeastRepo(tmp_path)
+    views = [repo.view(name, [], {"load": Float64}) for name in ("b", "a", "c")]
+    tills = [
+        RequestSource(name=name, schema=[FeastField(name=f"of_{name}", dtype=Float64)])
+        for name in ("till", "app")
+    ]
+    view = on_demand_feature_view(
+        sources=[*views, *tills],
+        schema=[FeastField(name="total", dtype=Float64)],
+        mode="python",
+    )(lambda inputs: {"total": inputs["of_till"]})
+    before = _on_demand_view(view)
+    for name in ("source_feature_view_projections", "source_request_sources"):
+        setattr(view, name, dict(reversed(getattr(view, name).items())))
+    after = _on_demand_view(view)
+    assert [name for name, _ in after.inputs] == ["a", "b", "c"]
+    assert (after.inputs, after.request_fields) == (before.inputs, before.request_fields)
 
 
 def test_service_keeps_aliases_renamed_keys_and_chosen_features(store: FeatureStore) -> None:
