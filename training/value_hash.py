@@ -27,13 +27,18 @@ def hash_table(table: pa.Table) -> str:
     """Hash all values of a table to 64 hexadecimal digits (SHA-256)."""
     digest = hashlib.sha256(f"evenstore-values-1:{table.num_rows}".encode())
     for field in table.schema:
-        label = f"\n{len(field.name)}:{field.name}:{field.type}\n"
+        label = f"\n{len(field.name)}:{field.name}:{_type_name(field.type)}\n"
         digest.update(label.encode())
         column = table.column(field.name)
         # Slices begin at fixed row numbers, so that the hash does not depend on chunks.
         for start in range(0, table.num_rows, _SLICE_ROWS):
             _update(digest, pa.concat_arrays(column.slice(start, _SLICE_ROWS).chunks))
     return digest.hexdigest()
+
+
+def _type_name(kind: Any) -> str:
+    # What a list calls its elements is the writer's whim: Parquet renames them.
+    return f"list<{_type_name(kind.value_type)}>" if pa.types.is_list(kind) else str(kind)
 
 
 def _update(digest: _Digest, array: Any) -> None:
