@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from evenstore.client.values import to_arrow
 from evenstore.dtypes import Dtype
 from evenstore.offline.history import describe_entities, read_history
 from evenstore.progress import Progress
-from evenstore.schema.arrow import arrow_type
 from evenstore.schema.compile import compile_store
-from evenstore.schema.model import Field, RegistrySchema
+from evenstore.schema.model import RegistrySchema
 from evenstore.schema.repository import open_repository
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.semantics import Knowledge, Status
 from parity.compare import CellColumn
 from parity.report import CheckedRows
 from parity.strata import ViewEntities, classify_entities
-from parity.values import PlainValue, decode_offline
+from parity.values import decode_offline
 
 __all__ = ["OfflineSide"]
 
 _AS_OF_COLUMN = "_parity_as_of"
-_US_PER_S = 1_000_000
 
 
 class OfflineSide:
@@ -85,18 +84,11 @@ class OfflineSide:
 
 def _entity_table(request: FeatureRequest, rows: CheckedRows) -> pa.Table:
     sent = (*request.entity_columns, *request.request_fields)
-    columns: dict[str, Any] = {field.name: _array(field, rows.columns) for field in sent}
+    columns: dict[str, Any] = {
+        field.name: to_arrow(field.dtype, rows.columns[field.name]) for field in sent
+    }
     columns[_AS_OF_COLUMN] = pa.array(rows.as_of_us, pa.timestamp("us", tz="UTC"))
     return pa.table(columns)
-
-
-def _array(field: Field, columns: Mapping[str, Sequence[PlainValue]]) -> pa.Array:
-    values: Sequence[Any] = columns[field.name]
-    if field.dtype is Dtype.UNIX_TIMESTAMP:
-        values = [seconds * _US_PER_S for seconds in values]
-    elif field.dtype is Dtype.UNIX_TIMESTAMP_LIST:
-        values = [[seconds * _US_PER_S for seconds in items] for items in values]
-    return pa.array(values, arrow_type(field.dtype))
 
 
 def _cell_column(table: pa.Table, name: str, dtype: Dtype) -> CellColumn:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,25 @@ from typing import Any
 import joblib
 import pyarrow as pa
 
-from evenstore.errors import ConfigurationError, SchemaDriftError, TrainingError
+from evenstore.errors import SchemaDriftError, TrainingError
 from evenstore.schema.request import FeatureRequest
-from training.evaluate import Probabilities
+from training.evaluation.metrics import Probabilities
+from training.evaluation.split import Instants
 from training.fit import Fit
 from training.frame import feature_frame
 from training.record import ModelRecord
-from training.split import Instants
 from training.threads import limit_threads
 from training.versions import installed_versions, major_version
+from training.whole_folder import whole_folder
 
-__all__ = ["Artefact", "check_schema", "load_artefact", "save_artefact"]
+__all__ = [
+    "Artefact",
+    "check_schema",
+    "holds_artefact",
+    "load_artefact",
+    "save_artefact",
+    "saved_artefact",
+]
 
 _MODEL_FILE = "model.joblib"
 _RECORD_FILE = "model.json"
@@ -57,32 +66,46 @@ class Artefact:
         Raises:
             TrainingError: A feature's column is missing or infinite.
         """
-        frame = feature_frame(table, self.record.features, as_of_us=as_of_us)
-        with limit_threads(table.num_rows):
+        return self.score_frame(feature_frame(table, self.record.features, as_of_us=as_of_us))
+
+    def score_frame(self, frame: Any) -> Probabilities:
+        """Score what `training.frame.feature_frame` made of the record's features."""
+        with limit_threads(len(frame)):
             probabilities: Probabilities = self.pipeline.predict_proba(frame)[:, 1]
         return probabilities
+
+
+@contextmanager
+def saved_artefact(fit: Fit, path: Path) -> Iterator[None]:
+    """Write a model folder that takes its place when the block succeeds, with what else is written.
+
+    Raises:
+        ConfigurationError: The path is a file or a folder of something else, or cannot be written.
+    """
+    with whole_folder(path, is_ours=holds_artefact, kind="model") as folder:
+        joblib.dump(fit.pipeline, folder / _MODEL_FILE)
+        digest = hashlib.sha256((folder / _MODEL_FILE).read_bytes()).hexdigest()
+        document = {**fit.record.to_document(), _HASH_KEY: digest}
+        text = json.dumps(document, indent=1, sort_keys=True)
+        (folder / _RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+        yield
 
 
 def save_artefact(fit: Fit, path: Path) -> None:
     """Write a model folder; a reader never sees a part of it, nor a mixture of two.
 
-    An artefact that is there already is replaced by two renames, between which there is none; any
-    other folder with content is left alone.
+    An artefact that is there already is replaced; any other folder with content is left alone.
 
     Raises:
         ConfigurationError: The path is a file or a folder of something else, or cannot be written.
     """
-    _refuse_foreign(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            fresh = Path(folder) / "new"
-            fresh.mkdir()
-            _write_files(fit, fresh)
-            _swap(fresh, path, aside=Path(folder) / "old")
-    except OSError as exc:
-        msg = f"`{path}` cannot be written: {exc.strerror or exc}"
-        raise ConfigurationError(msg, hint="choose another folder") from exc
+    with saved_artefact(fit, path):
+        pass
+
+
+def holds_artefact(path: Path) -> bool:
+    """Tell whether a folder holds a model."""
+    return (path / _RECORD_FILE).is_file()
 
 
 def load_artefact(path: Path) -> Artefact:
@@ -119,37 +142,6 @@ def check_schema(artefact: Artefact, request: FeatureRequest) -> None:
             f"was trained on `{record.feature_service}` with {record.schema_fingerprint}"
         )
         raise SchemaDriftError(msg, hint="fit the model again, or apply the definitions it had")
-
-
-def _refuse_foreign(path: Path) -> None:
-    is_folder = path.is_dir()
-    if path.exists() and not is_folder:
-        msg = f"`{path}` is a file"
-        raise ConfigurationError(msg, hint="give a folder for the model")
-    if is_folder and any(path.iterdir()) and not (path / _RECORD_FILE).is_file():
-        msg = f"`{path}` holds something that is not a model"
-        raise ConfigurationError(msg, hint="give a new or an empty folder")
-
-
-def _write_files(fit: Fit, folder: Path) -> None:
-    joblib.dump(fit.pipeline, folder / _MODEL_FILE)
-    digest = hashlib.sha256((folder / _MODEL_FILE).read_bytes()).hexdigest()
-    document = {**fit.record.to_document(), _HASH_KEY: digest}
-    text = json.dumps(document, indent=1, sort_keys=True)
-    (folder / _RECORD_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def _swap(fresh: Path, path: Path, *, aside: Path) -> None:
-    """Put a folder in place; no system call that every platform has swaps two folders at once."""
-    had_old = path.is_dir()
-    if had_old:
-        path.rename(aside)
-    try:
-        fresh.rename(path)
-    except BaseException:
-        if had_old:
-            aside.rename(path)
-        raise
 
 
 def _refuse_other_versions(record: ModelRecord) -> None:

@@ -48,6 +48,12 @@ class TrainingDataset:
         """The feature columns with their declared types, in service order."""
         return self.manifest.features
 
+    @property
+    def entity_table(self) -> pa.Table:
+        """The entity rows alone, as they were joined."""
+        n_made = 3 * len(self.features)
+        return self.table.select(list(range(self.table.num_columns - n_made)))
+
     @classmethod
     def build(
         cls,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-__all__ = ["EntityRowsSource", "check_entity_rows", "read_entity_rows"]
+__all__ = ["EntityRowsSource", "check_entity_rows", "check_request_rows", "read_entity_rows"]
 
 EntityRowsSource: TypeAlias = Union[pa.Table, "pd.DataFrame", "pl.DataFrame", Path]
 
@@ -63,19 +64,47 @@ def check_entity_rows(table: pa.Table, request: FeatureRequest, spec: DatasetSpe
             a type that cannot be widened exactly; a timestamp is naive or null; a label is null.
             The message names the column and, where there is one, the row.
     """
-    _check_columns(table, request, spec)
-    if table.num_rows == 0:
-        msg = "there are no entity rows"
-        raise EntityRowsError(msg, hint="give at least one row to join features to")
-    for column in (spec.event_timestamp_column, spec.label_timestamp_column):
-        if column is not None:
-            table = _replace(table, column, _instants(table, column))
-    for field in request.entity_columns:
-        table = _replace(table, field.name, _widened(table, field, "join key"))
-    for field in request.request_fields:
-        table = _replace(table, field.name, _widened(table, field, "request column"))
+    roles = _request_roles(request, spec.event_timestamp_column)
+    for name, role in ((spec.label, "label"), (spec.label_timestamp_column, "label timestamp")):
+        if name in roles:
+            msg = f"`{name}` cannot be the {role}: it is already a {roles[name]}"
+            raise EntityRowsError(msg, hint=f"name another column as the {role}")
+        if name is not None:
+            roles[name] = role
+    _check_columns(table, roles, _joined_names(request))
+    table = _typed(table, request, (spec.event_timestamp_column, spec.label_timestamp_column))
     _refuse_null_labels(table, spec.label)
     return table
+
+
+def check_request_rows(
+    table: pa.Table,
+    request: FeatureRequest,
+    *,
+    event_timestamp_column: str | None = None,
+    made_columns: Iterable[str] = (),
+) -> pa.Table:
+    """Check rows that have no label: join keys and request columns, to be looked up or scored.
+
+    Args:
+        table: As `read_entity_rows` gives it.
+        request: What is looked up.
+        event_timestamp_column: Column with each row's instant, where the rows say it.
+        made_columns: Names that the rows must not have, as the result gets them.
+
+    Returns:
+        As `check_entity_rows`.
+
+    Raises:
+        EntityRowsError: As `check_entity_rows`.
+    """
+    roles = _request_roles(request, event_timestamp_column)
+    _check_columns(table, roles, _joined_names(request))
+    for name in made_columns:
+        if name in table.column_names:
+            msg = f"entity rows already have a column `{name}`, which the result gets"
+            raise EntityRowsError(msg, hint="rename or drop it")
+    return _typed(table, request, (event_timestamp_column,))
 
 
 def _to_arrow(source: Any) -> Any:
@@ -116,30 +145,40 @@ def _plain_type(kind: Any) -> Any:
     return kind
 
 
-def _check_columns(table: Any, request: FeatureRequest, spec: DatasetSpec) -> None:
-    roles = {spec.event_timestamp_column: "event timestamp"}
+def _request_roles(request: FeatureRequest, event_timestamp: str | None) -> dict[str, str]:
+    roles = {} if event_timestamp is None else {event_timestamp: "event timestamp"}
     roles |= {field.name: "join key" for field in request.entity_columns}
-    roles |= {field.name: "request column" for field in request.request_fields}
-    for name, role in ((spec.label, "label"), (spec.label_timestamp_column, "label timestamp")):
-        if name in roles:
-            msg = f"`{name}` cannot be the {role}: it is already a {roles[name]}"
-            raise EntityRowsError(msg, hint=f"name another column as the {role}")
-        if name is not None:
-            roles[name] = role
+    return roles | {field.name: "request column" for field in request.request_fields}
+
+
+def _joined_names(request: FeatureRequest) -> set[str]:
+    outputs = [column.output_name(full_feature_names=True) for column in request.columns]
+    return {made for name in outputs for made in (name, status_of(name), event_timestamp_of(name))}
+
+
+def _check_columns(table: Any, roles: dict[str, str], reserved: set[str]) -> None:
     missing = [name for name in roles if name not in table.column_names]
     if missing:
         msg = f"entity rows have no column `{missing[0]}` ({roles[missing[0]]})"
         raise EntityRowsError(msg, hint="columns given: " + ", ".join(table.column_names))
-    outputs = {column.output_name(full_feature_names=True) for column in request.columns}
-    reserved = {made for name in outputs for made in _made_columns(name)}
     for name in table.column_names:
         if name in reserved:
             msg = f"entity rows already have a column `{name}`, which the join makes"
             raise EntityRowsError(msg, hint="rename or drop it")
+    if table.num_rows == 0:
+        msg = "there are no entity rows"
+        raise EntityRowsError(msg, hint="give at least one row to join features to")
 
 
-def _made_columns(feature: str) -> tuple[str, str, str]:
-    return feature, status_of(feature), event_timestamp_of(feature)
+def _typed(table: Any, request: FeatureRequest, instants: tuple[str | None, ...]) -> Any:
+    for column in instants:
+        if column is not None:
+            table = _replace(table, column, _instants(table, column))
+    for field in request.entity_columns:
+        table = _replace(table, field.name, _widened(table, field, "join key"))
+    for field in request.request_fields:
+        table = _replace(table, field.name, _widened(table, field, "request column"))
+    return table
 
 
 def _instants(table: Any, name: str) -> Any:

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evenstore.dtypes import Dtype
 from evenstore.errors import TrainingError
 from evenstore.schema.model import Field
-from training.split import Instants
+from training.evaluation.split import Instants
 
 __all__ = ["Labels", "feature_frame", "instants_of", "labels_of", "refuse_unusable"]
 
@@ -29,8 +30,8 @@ def feature_frame(table: pa.Table, features: tuple[Field, ...], *, as_of_us: Ins
     """Build the model's input frame; columns are named and ordered as the features.
 
     Numbers and flags become float64 (an int64 above 2^53 is rounded, which no model minds), a
-    timestamp becomes its age in days at the entity row's instant, null becomes NaN; strings stay
-    objects with None for null.
+    timestamp becomes its age in days at the entity row's instant, a list its length, null becomes
+    NaN (a null list too: it is not an empty one); strings stay objects with None for null.
 
     Args:
         table: Holds at least the features' columns, in their declared Arrow types.
@@ -50,7 +51,7 @@ def feature_frame(table: pa.Table, features: tuple[Field, ...], *, as_of_us: Ins
 
 
 def refuse_unusable(features: tuple[Field, ...]) -> None:
-    """Refuse features that a model cannot take yet: lists and bytes.
+    """Refuse features that a model cannot take yet: bytes.
 
     Raises:
         TrainingError: Names the first such feature; or there are no features at all.
@@ -59,7 +60,7 @@ def refuse_unusable(features: tuple[Field, ...]) -> None:
         msg = "the feature service has no features"
         raise TrainingError(msg, hint="add feature views to it and run `feast apply`")
     for field in features:
-        if field.dtype.is_list or field.dtype is Dtype.BYTES:
+        if field.dtype is Dtype.BYTES:
             msg = f"feature `{field.name}` is {field.dtype.value}: a model cannot take it yet"
             raise TrainingError(
                 msg,
@@ -99,6 +100,8 @@ def _column(column: Any, field: Field, as_of_us: Instants) -> Any:
         is_null = column.is_null().to_numpy()
         event_us = column.cast(pa.int64()).fill_null(0).to_numpy()
         return np.where(is_null, np.nan, (as_of_us - event_us) / _US_PER_DAY)
+    if field.dtype.is_list:
+        column = pc.list_value_length(column)
     values = column.cast(pa.float64(), safe=False).to_numpy()
     if np.isinf(values).any():
         row_idx = int(np.argmax(np.isinf(values)))

@@ -23,15 +23,19 @@ class FitOptions:
 
     Attributes:
         test_share: Share of rows to test on: the latest ones.
+        n_folds: Consecutive windows that the test period is cut into, each with a model of its own.
         purge_us: The least length of the label's window; training rows whose window reaches into
             the test period are left out.
-        baseline_feature: Column `view__feature` that a one-feature baseline uses, or None.
+        baseline_features: Columns `view__feature` that together make a baseline.
+        segment_features: String columns `view__feature` by whose values the model is also measured.
         kind: The classifier.
-        seed: Of the classifier, from 0 to 2^32 - 1.
+        seed: Of the classifier and of what is drawn by chance, from 0 to 2^32 - 1.
     """
 
     test_share: float = 0.25
+    n_folds: int = 1
     purge_us: int = 60 * _US_PER_DAY
-    baseline_feature: str | None = None
+    baseline_features: tuple[str, ...] = ()
+    segment_features: tuple[str, ...] = ()
     kind: ModelKind = ModelKind.GRADIENT_BOOSTING
     seed: int = 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
-__all__ = ["limit_threads"]
+__all__ = ["limit_threads", "wait_without_spinning"]
 
-# With 25 columns and 200 trees on two free cores a second thread saved 0.1 s of 0.4 s at this many
-# rows. Where the cores are shared with other busy processes, its spinning costs seconds.
-_PARALLEL_ROWS = 20_000
+# On two cores that other processes use too, a second thread made a fit of 58,000 rows 3 to 10 times
+# slower, because all threads wait for the last one thousands of times. On two free cores it
+# halved the 6 seconds of 195,000 rows.
+_PARALLEL_ROWS = 100_000
 
 
 def limit_threads(n_rows: int) -> Any:
@@ -17,3 +19,12 @@ def limit_threads(n_rows: int) -> Any:
     # threadpoolctl comes with scikit-learn, and has no types that a checker could read.
     threadpoolctl = importlib.import_module("threadpoolctl")
     return threadpoolctl.threadpool_limits(1 if n_rows < _PARALLEL_ROWS else None)
+
+
+def wait_without_spinning() -> None:
+    """Let waiting threads sleep; for a command, before scikit-learn is first imported.
+
+    Where the cores are shared, threads that spin while they wait take the very time that the one
+    they wait for needs. Whoever has set the variable keeps what they set.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -24,6 +24,8 @@ _COMMANDS = (
     ("evenstore-train",),
     ("evenstore-train", "dataset"),
     ("evenstore-train", "fit"),
+    ("evenstore-train", "score"),
+    ("evenstore-train", "agree"),
     ("evenstore-parity",),
     ("evenstore-parity", "check"),
 )

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.training.samples import make_dataset
 from training.cli import main
+
+_SCORE = ["score", "--repo", "r", "--model", "m", "--entity-rows", "e"]
 
 
 def _source(feature_repo: Path, entity_rows_path: Path, service: str = "checkout_v1") -> list[str]:
@@ -34,7 +39,7 @@ def test_dataset_then_fit_gives_the_model_of_fit_alone(
     assert main(["fit", *source, "--out", str(tmp_path / "b"), *fit_options]) == 0
     from_rows = json.loads(capsys.readouterr().out)
     assert from_dataset == from_rows
-    assert from_rows["evaluation"]["test"]["n_rows"] > 0
+    assert from_rows["folds"][0]["evaluation"]["test"]["n_rows"] > 0
     assert json.loads((tmp_path / "a" / "model.json").read_text()).items() >= from_rows.items()
 
 
@@ -51,6 +56,116 @@ def test_fit_prints_model_beside_baselines(
     for text in ("train:", "purged: 3 rows", "ROC AUC", "\nmodel ", "base rate of", "`activity__"):
         assert text in out
     assert err == ""
+
+
+def test_fit_in_folds_prints_few_lines_and_writes_model_and_report(
+    feature_repo: Path,
+    entity_rows_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = _source(feature_repo, entity_rows_path)
+    options = ["--purge-days", "10", "--folds", "4", "--test-share", "0.5", "--compare-knowledge"]
+    options += ["--segment", "activity__country", "--note", "Planted labels."]
+    for feature in ("activity__first_order", "basket__basket_to_spend"):
+        options += ["--baseline-feature", feature]
+    out = ["--out", str(tmp_path / "model"), "--report", str(tmp_path / "report")]
+    assert main(["fit", *source, *options, *out]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 20
+    assert [line[:7] for line in lines[1:5]] == [f"fold {i}:" for i in (1, 2, 3, 4)]
+    text = "\n".join(lines)
+    for part in (
+        "saved:  the model of fold 4, which saw none of its test rows",
+        "mean of 4 folds (least..greatest)",
+        "logistic regression on 2 features alone",
+        "expected calibration error of the model: 0.",
+        "ROC AUC by activity__country: ",
+        "ROC AUC lost when shuffled: activity__spend 0.",
+        "as known then and as known now differ in 7",
+        "of 800 rows (activity: 7",
+    ):
+        assert part in text, part
+    assert lines[-1] == f"written to {tmp_path / 'model'}, report in {tmp_path / 'report'}"
+    record = json.loads((tmp_path / "model" / "model.json").read_text())
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert len(record["folds"]) == 4
+    assert record["knowledge_comparison"]["n_rows"] == 800
+    assert report["notes"] == ["Planted labels."]
+    assert report["folds"] == record["folds"]
+
+
+def test_report_that_has_no_place_is_refused_before_the_fit_and_no_model_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "thesis.txt").write_text("years of work")
+    # There is no such dataset: a message about it would mean that work had begun.
+    arguments = ["fit", "--dataset", str(tmp_path / "none"), "--out", str(tmp_path / "model")]
+    assert main([*arguments, "--report", str(tmp_path / "report")]) == 1
+    assert "holds something that is not a report" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_labels_joined_early_are_refused_with_the_row(
+    feature_repo: Path,
+    entity_rows_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = pq.read_table(entity_rows_path)
+    # The planted fault: as if each label had been known when its row was asked for.
+    early = rows.set_column(
+        rows.column_names.index("label_timestamp"), "label_timestamp", rows["event_timestamp"]
+    )
+    pq.write_table(early, tmp_path / "rows.parquet")
+    source = _source(feature_repo, tmp_path / "rows.parquet")
+    assert main(["fit", *source, "--folds", "2", "--out", str(tmp_path / "model")]) == 1
+    err = capsys.readouterr().err
+    assert "error: leak: label `buys_again_60d` in row 0 was known at" in err
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.slow
+def test_interrupted_fit_leaves_nothing_and_exits_with_130(tmp_path: Path) -> None:
+    make_dataset(6_000).to_parquet(tmp_path / "dataset")
+    script = Path(sys.executable).parent / "evenstore-train"
+    command = [str(script), "fit", "--dataset", str(tmp_path / "dataset"), "--purge-days", "2"]
+    # Many fits, so that the signal comes among them: after the first line of progress.
+    command += ["--folds", "80", "--test-share", "0.8"]
+    command += ["--out", str(tmp_path / "model"), "--report", str(tmp_path / "report")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, text=False
+    )
+    with process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr.readline().startswith(b"model: ")
+        # Python drops an interrupt that comes within a weak reference's callback; a user repeats.
+        for _ in range(5):
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=20)
+                break
+        err, out = process.stderr.read(), process.stdout.read()
+    assert process.returncode == 130
+    assert err.endswith(b"interrupted: no partial file or folder is left\n")
+    assert out == b""
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_missing_http_library_is_named() -> None:
+    code = (
+        "import sys; sys.modules['httpx'] = None\n"
+        "from training.cli import main\n"
+        "sys.exit(main(['agree', '--model', 'm', '--repo', 'r', '--entity-rows', 'e',"
+        " '--gateway', 'http://h']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 1
+    assert "hint: pip install 'evenstore[client]'" in result.stderr
 
 
 def test_dataset_json_is_the_manifest(
@@ -85,8 +200,24 @@ def test_failure_prints_error_and_hint_and_writes_nothing(
     [
         ([], "required: COMMAND"),
         (["dataset", "--out", "x"], "--knowledge"),
-        (["fit", "--out", "x"], "give --dataset, or also --repo"),
-        (["fit", "--out", "x", "--dataset", "d", "--label", "y"], "--dataset already says --label"),
+        (["fit", "--out", "x"], "nothing to fit: give --dataset FILE (made by"),
+        (["fit", "--out", "x"], "--repo, --feature-service, --entity-rows, --label, --knowledge"),
+        (["fit", "--out", "x", "--repo", "r", "--label", "y"], "give also --feature-service,"),
+        (
+            ["fit", "--out", "x", "--dataset", "d", "--label", "y", "--compare-knowledge"],
+            "leave out --label, --compare-knowledge to fit from that file, or leave out --dataset",
+        ),
+        (["fit", "--out", "x", "--dataset", "d", "--folds", "0"], "not a whole number from 1"),
+        (["fit", "--out", "x", "--dataset", "d", "--note", "n"], "give also --report DIR"),
+        (["fit", "--out", "x", "--dataset", "d", "--report", "x/r"], "two folders, neither within"),
+        ([*_SCORE, "--out", "o", "--as-of", "2011-12-09"], "not an ISO 8601 instant with a zone"),
+        ([*_SCORE, "--out", "e"], "--out would replace the file of --entity-rows"),
+        (
+            [*_SCORE, "--out", "o", "--as-of", "2011-12-09T00:00Z", "--event-timestamp", "t"],
+            "not allowed with",
+        ),
+        (["agree", *_SCORE[1:], "--gateway", "localhost:1"], "not a URL"),
+        (["agree", *_SCORE[1:], "--gateway", "http://h:1", "--batch-rows", "0"], "from 1"),
         (["fit", "--out", "x", "--dataset", "d", "--purge-days", "nan"], "not a number of days"),
         (["fit", "--out", "x", "--dataset", "d", "--seed", "-1"], "not a whole number"),
     ],
@@ -100,7 +231,7 @@ def test_wrong_usage_exits_with_two(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["dataset", "fit"])
+@pytest.mark.parametrize("command", ["dataset", "fit", "score", "agree"])
 def test_help_teaches_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
@@ -111,7 +242,8 @@ def test_help_teaches_with_an_example(command: str, capsys: pytest.CaptureFixtur
 def test_help_loads_neither_feast_nor_a_model_library() -> None:
     code = (
         "import sys, training.cli\n"
-        "heavy = {'feast', 'sklearn', 'pandas', 'polars', 'duckdb'} & set(sys.modules)\n"
+        "names = {'feast', 'sklearn', 'pandas', 'polars', 'duckdb', 'matplotlib', 'httpx'}\n"
+        "heavy = names & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     result = subprocess.run(

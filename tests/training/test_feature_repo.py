@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 
-from evenstore.errors import TrainingError, UnknownFeatureServiceError
+from evenstore.errors import UnknownFeatureServiceError
 from evenstore.schema.compile import compile_store
 from evenstore.schema.request import resolve_service
 from evenstore.semantics import Knowledge, Status
@@ -82,9 +82,9 @@ def test_model_from_a_repo_learns_and_passes_the_schema_check(
     dataset = _build(feature_repo, entity_rows_path)
     fit = fit_model(
         dataset,
-        FitOptions(purge_us=10 * DAY_US, baseline_feature="activity__first_order"),
+        FitOptions(purge_us=10 * DAY_US, baseline_features=("activity__first_order",)),
     )
-    evaluation = fit.record.evaluation
+    evaluation = fit.record.last_fold.evaluation
     assert evaluation.model.roc_auc > 0.85
     for baseline in evaluation.baselines:
         assert evaluation.model.log_loss < baseline.metrics.log_loss
@@ -104,10 +104,15 @@ def test_unknown_service_is_refused_with_near_names(
         _build(feature_repo, entity_rows_path, service="checkout_v2")
 
 
-def test_list_features_can_be_joined_but_not_fitted(
-    feature_repo: Path, entity_rows_path: Path
+def test_list_features_are_fitted_by_their_length(
+    feature_repo: Path, entity_rows_path: Path, tmp_path: Path
 ) -> None:
-    dataset = _build(feature_repo, entity_rows_path, service="with_list_v1")
+    built = _build(feature_repo, entity_rows_path, service="with_list_v1")
+    built.to_parquet(tmp_path / "dataset.parquet")
+    dataset = TrainingDataset.from_parquet(tmp_path / "dataset.parquet")
     assert dataset.table["activity__favourites"].drop_null()[0].as_py() == ["a", "b"]
-    with pytest.raises(TrainingError, match=r"`activity__favourites` is Array\(String\)"):
-        fit_model(dataset, FitOptions())
+    fit = fit_model(dataset, FitOptions(purge_us=10 * DAY_US))
+    assert "activity__favourites" in fit.pipeline.feature_names_in_
+    assert {item.feature for item in fit.record.importance} == {
+        field.name for field in dataset.features
+    }

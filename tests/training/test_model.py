@@ -73,8 +73,34 @@ def test_feature_that_is_null_in_all_training_rows_is_kept() -> None:
     assert np.isfinite(pipeline.predict_proba(frame.assign(amount=3.0, flag=1.0))).all()
 
 
-def test_lists_are_refused() -> None:
-    with pytest.raises(TrainingError, match=r"Array\(String\)"):
-        build_pipeline(
-            (Field("favourites", Dtype.STRING_LIST),), kind=ModelKind.GRADIENT_BOOSTING, seed=0
-        )
+@pytest.mark.parametrize("kind", list(ModelKind))
+def test_lists_are_numbers_and_bytes_are_refused(kind: ModelKind) -> None:
+    lengths = Field("favourites", Dtype.STRING_LIST)
+    frame = _frame(200).assign(favourites=np.arange(200.0))
+    pipeline = build_pipeline((*_FEATURES, lengths), kind=kind, seed=0)
+    pipeline.fit(frame, frame["favourites"] > 100.0)
+    assert pipeline.predict_proba(frame)[:, 1].argmax() > 100
+    with pytest.raises(TrainingError, match="`token` is Bytes"):
+        build_pipeline((Field("token", Dtype.BYTES),), kind=kind, seed=0)
+
+
+def test_gradient_boosting_takes_all_values_never_seen_as_one() -> None:
+    frame = _frame(400)
+    pipeline = build_pipeline(_FEATURES, kind=ModelKind.GRADIENT_BOOSTING, seed=0)
+    pipeline.fit(frame, frame["country"] == "c1")
+    row = frame.iloc[[9]]
+    scores = {
+        country: pipeline.predict_proba(row.assign(country=country))[0, 1]
+        for country in ("c1", "Atlantis", "Lemuria")
+    }
+    assert scores["Atlantis"] == scores["Lemuria"] != scores["c1"]
+
+
+@pytest.mark.parametrize("kind", list(ModelKind))
+def test_column_of_nulls_alone_can_be_fitted_and_scored(kind: ModelKind) -> None:
+    frame = _frame(200)
+    frame = frame.assign(amount=np.nan, country=pd.Series([None] * 200, dtype=object))
+    pipeline = build_pipeline(_FEATURES, kind=kind, seed=0)
+    pipeline.fit(frame, frame["age"] > frame["age"].median())
+    known = frame.assign(amount=1.0, country="c1")
+    assert np.isfinite(pipeline.predict_proba(known)).all()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evenstore.errors import TrainingError
 from tests.support.scale import scaled
-from training.split import Instants, TimeSplit, split_at, split_by_time
+from training.evaluation.split import Instants, TimeSplit, split_at, split_by_time
 
 
 def _instants(values: list[int]) -> Instants:
@@ -122,7 +122,7 @@ def test_purge_that_leaves_no_training_row_is_refused() -> None:
 
 
 def test_cut_after_all_rows_and_negative_purge_are_refused() -> None:
-    with pytest.raises(TrainingError, match="no row lies at or after"):
+    with pytest.raises(TrainingError, match="no test row lies in the period that begins at"):
         split_at(_instants([1, 2]), cut_us=3, purge_us=0)
     with pytest.raises(TrainingError, match="negative"):
         split_at(_instants([1, 2]), cut_us=2, purge_us=-1)

@@ -1,8 +1,8 @@
 """Time-based splits: the past trains, the future tests, and no label of the past reaches into it.
 
 A row of the past whose label was not yet known when the test period begins would bring the test
-period's events into training; such rows are purged. `split_at` is one fold; walk-forward folds are
-calls of it with a moving cut.
+period's events into training; such rows are purged. `training.evaluation.folds` makes several such
+splits.
 """
 
 from __future__ import annotations
@@ -26,19 +26,23 @@ _US_PER_DAY = 86_400_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeSplit:
-    """Row indexes of one split, each ascending; every row is in exactly one of the three.
+    """Row indexes of one split, each ascending; no row is in two of the three.
+
+    Rows after the test period, where it has an end, are in none.
 
     Attributes:
         train: Rows before the cut whose label window ends at or before it.
-        test: Rows at or after the cut.
+        test: Rows at or after the cut, and before the end where there is one.
         purged: Rows before the cut whose label window reaches beyond it.
         cut_us: The first instant of the test period.
+        end_us: The first instant after the test period, or None where it lasts to the last row.
     """
 
     train: RowIndexes
     test: RowIndexes
     purged: RowIndexes
     cut_us: int
+    end_us: int | None = None
 
 
 def split_by_time(
@@ -84,9 +88,21 @@ def split_by_time(
 
 
 def split_at(
-    times_us: Instants, *, cut_us: int, purge_us: int, label_times_us: Instants | None = None
+    times_us: Instants,
+    *,
+    cut_us: int,
+    purge_us: int,
+    label_times_us: Instants | None = None,
+    end_us: int | None = None,
 ) -> TimeSplit:
-    """Split at a given instant, which belongs to the test period; arguments as `split_by_time`.
+    """Split at a given instant, which belongs to the test period.
+
+    Args:
+        times_us: As in `split_by_time`.
+        cut_us: The first instant of the test period.
+        purge_us: As in `split_by_time`.
+        label_times_us: As in `split_by_time`.
+        end_us: The first instant after the test period; without one it lasts to the last row.
 
     Raises:
         TrainingError: The purge is negative, or no training or no test row is left.
@@ -97,13 +113,15 @@ def split_at(
     window_ends_us = times_us + np.int64(purge_us)
     if label_times_us is not None:
         window_ends_us = np.maximum(window_ends_us, label_times_us)
-    is_test = times_us >= cut_us
-    is_train = ~is_test & (window_ends_us <= cut_us)
+    is_past = times_us < cut_us
+    is_known = window_ends_us <= cut_us
+    is_test = ~is_past if end_us is None else ~is_past & (times_us < end_us)
     split = TimeSplit(
-        train=np.flatnonzero(is_train),
+        train=np.flatnonzero(is_past & is_known),
         test=np.flatnonzero(is_test),
-        purged=np.flatnonzero(~is_test & ~is_train),
+        purged=np.flatnonzero(is_past & ~is_known),
         cut_us=cut_us,
+        end_us=end_us,
     )
     _refuse_empty_part(split, times_us)
     return split
@@ -111,8 +129,8 @@ def split_at(
 
 def _refuse_empty_part(split: TimeSplit, times_us: Instants) -> None:
     if len(split.test) == 0:
-        msg = f"no row lies at or after {format_us(split.cut_us)}"
-        raise TrainingError(msg, hint="choose an earlier cut")
+        msg = f"no test row lies in the period that begins at {format_us(split.cut_us)}"
+        raise TrainingError(msg, hint="choose an earlier cut, or fewer folds")
     if len(split.train) == 0:
         span_days = (split.cut_us - int(times_us.min())) / _US_PER_DAY
         msg = (

@@ -1,0 +1,1 @@
+"""How good a model is: splits by time, metrics, segments, importance."""

@@ -1,0 +1,1 @@
+"""Scores: in batch, and the proof that an application gets the same ones."""
