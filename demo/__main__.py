@@ -15,9 +15,11 @@ import pyarrow as pa
 from demo.commands import CommandError
 from demo.gateway import find_gateway, start_gateway, stop_gateway, temporary_gateway
 from demo.home import claim_home, clear_home, remove_home
+from demo.models import MODELS
 from demo.rows import forget_rows
 from demo.settings import DemoSettings, resolve_settings
 from demo.shop.reader import read_shop_data
+from demo.steps import Steps
 from demo.walk import Walk
 from evenstore.errors import ConfigurationError, EvenstoreError
 from evenstore.processes import interrupt_on_termination
@@ -70,17 +72,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: DemoSettings) -> int:
     _refuse_beside_serve(settings)
     started_s = time.monotonic()
-    walk = Walk(settings, _say)
+    walk = Walk(settings, Steps(_say))
     data = _read_data(settings)
     with ExitStack() as stack:
         redis = stack.enter_context(embedded_redis(settings.home))
         _say(f"redis                               {redact_url(redis.url)}")
         _prepare(walk, data, redis, stack)
-        with walk.step("gateway") as did:
+        with walk.steps.step("gateway") as did:
             gateway = stack.enter_context(temporary_gateway(settings, walk.environment()))
             did.append(gateway.url)
         walk.look_up(gateway)
-        walk.train()
+        models = walk.models()
+        models.train(MODELS)
+        models.score(MODELS, gateway)
         verdict = walk.check_parity(gateway)
     stopped = "the gateway is stopped, no key is left" if settings.is_external else _ALL_STOPPED
     _say(f"done in {time.monotonic() - started_s:.0f} s: {stopped}")
@@ -89,7 +93,7 @@ def _run(settings: DemoSettings) -> int:
 
 
 def _serve(settings: DemoSettings) -> int:
-    walk = Walk(settings, _say)
+    walk = Walk(settings, Steps(_say))
     gateway = find_gateway(settings.home)
     if gateway is None:
         data = _read_data(settings)
@@ -99,7 +103,7 @@ def _serve(settings: DemoSettings) -> int:
             stack.pop_all()
         start_redis(settings.home, detached=True)
         try:
-            with walk.step("gateway") as did:
+            with walk.steps.step("gateway") as did:
                 gateway = start_gateway(settings, walk.environment(), detached=True)
                 did.append(gateway.url)
         except BaseException:

@@ -19,7 +19,7 @@ _MARKER = "made-by-demo"
 _LOCK = "demo.lock"
 # What `evenstore redis` and this module make: their presence alone makes no home somebody else's.
 _NEUTRAL = frozenset({"redis", _LOCK, _MARKER})
-_FOLDERS = ("shop", "features", "models", "feature_repo", "serving")
+_FOLDERS = ("shop", "features", "models", "reports", "feature_repo", "serving")
 _FILES = ("registry.db", "parity.json", "demo.log", "gateway.log")
 
 

@@ -13,6 +13,8 @@ __all__ = ["describe_vector", "time_lookups"]
 
 _N_REQUESTS = 200
 _ROWS_PER_REQUEST = 10
+_QUANTITY = 6
+_UNIT_PRICE = 2.55
 _BASKET = 120.0
 
 
@@ -28,6 +30,8 @@ def time_lookups(
             entities: dict[str, Sequence[object]] = {
                 "customer_id": [customers[k % len(customers)] for k in chosen],
                 "stock_code": [products[k % len(products)] for k in chosen],
+                "quantity": [_QUANTITY] * _ROWS_PER_REQUEST,
+                "unit_price": [_UNIT_PRICE] * _ROWS_PER_REQUEST,
                 "basket_value": [_BASKET] * _ROWS_PER_REQUEST,
             }
             started_s = time.perf_counter()
@@ -51,11 +55,14 @@ def describe_vector(base_url: str, service: str, customer: int, product: str) ->
             entities={
                 "customer_id": [customer],
                 "stock_code": [product],
+                "quantity": [_QUANTITY],
+                "unit_price": [_UNIT_PRICE],
                 "basket_value": [_BASKET],
             },
             full_feature_names=True,
         )
-    lines = [f"  feature vector of customer {customer}, product {product}, basket {_BASKET:.2f}:"]
+    line = f"{_QUANTITY} x {_UNIT_PRICE:.2f} in a basket of {_BASKET:.2f}"
+    lines = [f"  feature vector of customer {customer}, product {product}, {line}:"]
     for name in answer.names:
         value, status = answer.values[name][0], answer.statuses[name][0]
         event_us = answer.event_us[name][0]

@@ -57,6 +57,10 @@ class DemoSettings:
         """Folder of the feature tables."""
         return self.home / "features"
 
+    def show(self, path: Path) -> Path:
+        """Return a path as the account shows it: short where it lies in the clone."""
+        return path.relative_to(self.root) if path.is_relative_to(self.root) else path
+
 
 def resolve_settings(
     data: Path | None, *, n_customers: int, n_lines: int, seed: int, port: int

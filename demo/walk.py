@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,12 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from demo.commands import CommandRunner, child_environment
+from demo.commands import Command, CommandRunner, child_environment
 from demo.gateway import Gateway
-from demo.labels.checkouts import build_checkouts
 from demo.lookups import describe_vector, time_lookups
+from demo.models import ModelSteps
 from demo.settings import DemoSettings
 from demo.shop.generator import generate_shop
+from demo.shop.incidents import draw_incidents
+from demo.steps import Steps
 from evenstore.clock import (
     Clock,
     FrozenClock,
@@ -33,12 +33,10 @@ from evenstore.progress import open_progress
 
 __all__ = ["Walk"]
 
-_SERVICE = "checkout_v1"
-_TABLES = ("customer_activity", "product_demand")
+_SERVICE = "returns_v1"
+_TABLES = ("customer_activity", "customer_profile", "customer_product", "product_demand")
 _N_NEW_DAYS = 3
 _WARM_UP_DAYS = 1
-_LABEL = "buys_again_60d"
-_BASELINE = "customer_activity__days_since_last_order"
 
 
 @dataclass
@@ -47,38 +45,29 @@ class Walk:
 
     Args:
         settings: Where and on what.
-        say: Prints one line of the account.
+        steps: Say what was done.
     """
 
     settings: DemoSettings
-    say: Callable[[str], None]
+    steps: Steps
     lines: Path = field(init=False)
+    incidents: Path = field(init=False)
     first_day: date = field(init=False)
     end_us: int = field(init=False)
     clock: Clock = field(init=False)
     runner: CommandRunner = field(init=False)
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[list[str]]:
-        """Time one step; it appends what it did, and that is said at its end."""
-        started_s = time.monotonic()
-        did: list[str] = []
-        yield did
-        elapsed_s = time.monotonic() - started_s
-        self.say(f"{title:<24} {elapsed_s:6.1f} s   {did[0] if did else ''}".rstrip())
-        for line in did[1:]:
-            self.say(f"{'':<24} {'':>6}     {line}")
+    _newest_us: int = field(init=False)
 
     def take_shop_data(self, data: pa.Table | None) -> None:
         """Keep the real lines or generate some, and set the clock to what the data know."""
-        with self.step("shop data") as did:
+        with self.steps.step("shop data") as did:
             self.lines = self.settings.home / "shop" / "lines.parquet"
             self.lines.parent.mkdir(parents=True, exist_ok=True)
             if data is None:
                 self._generate()
             else:
                 pq.write_table(data, self.lines)
-            newest = self._scan_lines(did)
+            self._newest_us = newest = self._scan_lines(did)
             if self.settings.data is None:
                 self.clock = SystemClock()
                 self.end_us = self.clock.now_us()
@@ -86,6 +75,7 @@ class Walk:
                 self.clock = FrozenClock(newest)
                 self.end_us = newest
                 did.append(f"the clock stands still at the end of the data, {format_us(newest)}")
+            did.append(self._draw_incidents())
         self.runner = CommandRunner(
             self.settings.root, self.settings.home / "demo.log", self.environment()
         )
@@ -105,18 +95,23 @@ class Walk:
 
     def make_features(self, *, until: date, since: date | None = None) -> None:
         """Run the feature SQL over a range of days."""
-        with self.step("feature tables") as did:
-            for table in _TABLES:
-                finished = self.runner.run(
-                    table,
-                    "evenstore",
+        commands = [
+            Command(
+                "evenstore",
+                (
                     "transform",
                     self.settings.repo / "transforms" / f"{table}.sql",
                     *("--source", f"shop_lines={self.lines}"),
                     *("--out", self.settings.features / table),
                     *("--from", (since or self.first_day).isoformat()),
                     *("--to", until.isoformat()),
-                )
+                    *("--incidents", self.incidents),
+                ),
+            )
+            for table in _TABLES
+        ]
+        with self.steps.step("feature tables") as did:
+            for finished in self.runner.run_all("feature tables", commands):
                 did.append(finished.stdout.strip())
 
     def copy_repo(self) -> None:
@@ -132,14 +127,14 @@ class Walk:
 
     def apply(self) -> None:
         """Run `feast apply`."""
-        with self.step("feast apply") as did:
+        with self.steps.step("feast apply") as did:
             self.runner.run("feast apply", "feast", "-c", self.settings.repo, "apply")
-            did.append(f"project {self.settings.project}, feature service {_SERVICE}")
+            did.append(f"project {self.settings.project}, feature services churn_v1, returns_v1")
 
     def materialize(self) -> None:
         """Load all but the last days, let those days pass, load them incrementally."""
-        last_day = (us_to_datetime(self.end_us) - timedelta(days=1)).date()
-        before = last_day - timedelta(days=_N_NEW_DAYS)
+        last_day = us_to_datetime(self.end_us).date()
+        before = last_day - timedelta(days=_N_NEW_DAYS + 1)
         self.make_features(until=before)
         start = datetime.combine(self.first_day, datetime.min.time(), UTC)
         end = datetime.combine(before + timedelta(days=2), datetime.min.time(), UTC)
@@ -157,6 +152,8 @@ class Walk:
                 "entities": {
                     "customer_id": customers[:2],
                     "stock_code": products[:2],
+                    "quantity": [6, 1],
+                    "unit_price": [2.55, 12.75],
                     "basket_value": [120.0, 15.5],
                 },
             }
@@ -167,52 +164,27 @@ class Walk:
                 "entities": {"customer_id": [customers[0], 1]},
             }
         )
-        self.say("\nRedis and the gateway stay up; `make stop` stops them. Try:\n")
-        self.say(f"curl -s -w '\\n' {gateway.url}/readyz\n")
+        self.steps.say("\nRedis and the gateway stay up; `make stop` stops them. Try:\n")
+        self.steps.say(f"curl -s -w '\\n' {gateway.url}/readyz\n")
         for request in (body, references):
-            self.say(
+            self.steps.say(
                 f"curl -s -w '\\n' {gateway.url}/get-online-features "
                 f"-H 'content-type: application/json' -d '{request}'\n"
             )
 
     def look_up(self, gateway: Gateway) -> None:
         """Ask the gateway as an application would."""
-        with self.step("lookups over HTTP") as did:
+        with self.steps.step("lookups over HTTP") as did:
             customers, products = self._known_keys()
             did.append(time_lookups(gateway.url, _SERVICE, customers, products))
         for line in describe_vector(gateway.url, _SERVICE, customers[0], products[0]):
-            self.say(line)
+            self.steps.say(line)
 
-    def train(self) -> None:
-        """Build labelled entity rows, join features as they were known, fit and judge one model."""
-        with self.step("entity rows") as did:
-            rows = self.settings.home / "shop" / "checkouts.parquet"
-            rows.parent.mkdir(parents=True, exist_ok=True)
-            report = build_checkouts(
-                self.lines, rows, data_end_us=self._newest_line_us, clock=self.clock
-            )
-            rate = report.positive_rate or 0.0
-            did.append(
-                f"{report.n_rows:,} checkouts, {rate:.1%} followed by another within 60 days; "
-                f"{report.n_censored:,} too recent to tell"
-            )
-        with self.step("training") as did:
-            finished = self.runner.run(
-                "training",
-                "evenstore-train",
-                "fit",
-                *("--repo", self.settings.repo),
-                *("--feature-service", _SERVICE),
-                *("--entity-rows", rows),
-                *("--label", _LABEL),
-                *("--label-timestamp", "label_timestamp"),
-                *("--knowledge", "as_known"),
-                *("--baseline-feature", _BASELINE),
-                *("--out", self.settings.home / "models" / _SERVICE),
-            )
-            did.append("point-in-time join as known then, one model, judged on later checkouts")
-        for line in finished.stdout.rstrip().splitlines():
-            self.say(f"  {line}")
+    def models(self) -> ModelSteps:
+        """Return the steps of the models, on what has been made so far."""
+        return ModelSteps(
+            self.steps, self.settings, self.runner, self.lines, self._newest_us, self.clock
+        )
 
     def check_parity(self, gateway: Gateway) -> str:
         """Compare both stores; returns the verdict line.
@@ -220,7 +192,7 @@ class Walk:
         Raises:
             CommandError: They differ, or could not be compared.
         """
-        with self.step("parity") as did:
+        with self.steps.step("parity") as did:
             report = self.settings.home / "parity.json"
             finished = self.runner.run(
                 "parity",
@@ -232,21 +204,23 @@ class Walk:
                 *("--seed", str(self.settings.seed)),
                 *("--json", report),
             )
-            did.append(
-                f"report: {report.relative_to(self.settings.root)}"
-                if report.is_relative_to(self.settings.root)
-                else f"report: {report}"
-            )
-        lines = finished.stdout.rstrip().splitlines()
-        for line in lines[:-1]:
-            self.say(f"  {line}")
-        return lines[-1]
+            did.append(f"report: {self.settings.show(report)}")
+        printed, _, verdict = finished.stdout.rstrip().rpartition("\n")
+        self.steps.quote(printed)
+        return verdict
 
-    @property
-    def _newest_line_us(self) -> int:
-        table = pq.read_table(self.lines, columns=["InvoiceDate"])
-        newest: datetime = pc.max(table["InvoiceDate"]).as_py()
-        return datetime_to_us(newest, naive_is_utc=True)
+    def _draw_incidents(self) -> str:
+        self.incidents = self.lines.with_name("incidents.json")
+        drawn = draw_incidents(
+            self.incidents,
+            first_day=self.first_day,
+            last_day=us_to_datetime(self.end_us).date(),
+            seed=self.settings.seed,
+        )
+        return (
+            f"{drawn.n_late_runs} late runs and {drawn.n_broken_uploads} broken uploads, "
+            "drawn: what was known differs from what was true"
+        )
 
     def _generate(self) -> None:
         with open_progress("shop data", total=self.settings.n_lines, unit="lines") as progress:
@@ -271,7 +245,7 @@ class Walk:
         return datetime_to_us(span["max"], naive_is_utc=True)
 
     def _feast(self, command: str, *arguments: str) -> None:
-        with self.step(f"feast {command}") as did:
+        with self.steps.step(f"feast {command}") as did:
             label = f"feast {command}"
             finished = self.runner.run(
                 label, "feast", "-c", self.settings.repo, command, *arguments
@@ -289,7 +263,9 @@ class Walk:
 
 
 def _newest_keys(folder: Path, column: str) -> list[str]:
-    newest = max(folder.rglob("*.parquet"))
+    """Return the keys of the newest file with rows: on a Sunday nothing has been sold yet."""
+    newest_first = sorted(folder.rglob("*.parquet"), reverse=True)
+    newest = next(path for path in newest_first if pq.read_metadata(path).num_rows)
     return [str(key) for key in pq.read_table(newest, columns=[column])[column].to_pylist()]
 
 

@@ -1,4 +1,4 @@
-"""The online shop: its entities, feature views, on-demand view and feature service.
+"""The online shop: its entities, feature views, on-demand view and feature services.
 
 Feast executes this file by its bare name, so it holds declarations only; everything else reads the
 registry that `feast apply` writes. Types are those of the Parquet files that `transforms/*.sql`
@@ -14,7 +14,7 @@ from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Bool, Float32, Float64, Int64, String, UnixTimestamp
+from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimestamp
 
 from evenstore.transform.feature_sql import load_feature_sql
 
@@ -30,6 +30,16 @@ def sql_tags(table: str) -> dict[str, str]:
     return {"sql_version": str(sql.version), "sql_fingerprint": sql.fingerprint}
 
 
+def feature_files(table: str) -> FileSource:
+    """Return the folder of a feature table; its rows say when they were readable."""
+    return FileSource(
+        name=f"{table}_source",
+        path=f"{FEATURES}/{table}",
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+    )
+
+
 customer = Entity(
     name="customer",
     join_keys=["customer_id"],
@@ -42,20 +52,6 @@ product = Entity(
     join_keys=["stock_code"],
     value_type=ValueType.STRING,
     description="A product by its stock code in capitals, for example 85123A.",
-)
-
-customer_activity_source = FileSource(
-    name="customer_activity_source",
-    path=f"{FEATURES}/customer_activity",
-    timestamp_field="event_timestamp",
-    created_timestamp_column="created",
-)
-
-product_demand_source = FileSource(
-    name="product_demand_source",
-    path=f"{FEATURES}/product_demand",
-    timestamp_field="event_timestamp",
-    created_timestamp_column="created",
 )
 
 customer_activity = FeatureView(
@@ -94,33 +90,53 @@ customer_activity = FeatureView(
             dtype=Int64,
             description="Different products bought in 90 days",
         ),
-        Field(name="last_country", dtype=String, description="Country of the last order"),
         Field(
             name="is_wholesale",
             dtype=Bool,
             description="At least 20 units for each line bought in 90 days",
         ),
-        Field(name="last_order_at", dtype=UnixTimestamp, description="Instant of the last order"),
     ],
-    source=customer_activity_source,
+    source=feature_files("customer_activity"),
     online=True,
     description="What a customer ordered, spent and returned in the last 7, 30 and 90 days.",
     owner=OWNER,
-    tags={
-        "tier": "critical",
-        "promise": "a day's rows are readable by 02:00 UTC of the next day",
-        **sql_tags("customer_activity"),
-    },
+    tags={"tier": "critical", "promise": "2 hours", **sql_tags("customer_activity")},
+)
+
+customer_profile = FeatureView(
+    name="customer_profile",
+    entities=[customer],
+    # Facts that hold until the next order changes them, however long that takes: no ttl.
+    ttl=timedelta(0),
+    schema=[
+        Field(name="customer_id", dtype=Int64),
+        Field(name="country", dtype=String, description="Of the newest order until then"),
+        Field(name="first_order_at", dtype=UnixTimestamp, description="Instant of the first order"),
+        Field(name="last_order_at", dtype=UnixTimestamp, description="Instant of the last order"),
+        Field(name="lifetime_orders", dtype=Int64, description="Sale invoices so far"),
+        Field(name="lifetime_spend", dtype=Float64, description="Pounds spent so far"),
+        Field(name="has_returned", dtype=Bool, description="Whether anything ever came back"),
+        Field(
+            name="favourite_products",
+            dtype=Array(String),
+            description="Up to five stock codes, the most often ordered first",
+        ),
+    ],
+    source=feature_files("customer_profile"),
+    online=True,
+    description="Who a customer is, as far as their orders tell.",
+    owner=OWNER,
+    tags={"tier": "standard", "promise": "2 hours", **sql_tags("customer_profile")},
 )
 
 product_demand = FeatureView(
     name="product_demand",
     entities=[product],
-    # As above: one missed run is borne; what was not sold for 90 days expires.
+    # A row is made at least every midnight; what was not sold for 30 days expires.
     ttl=timedelta(days=2),
     schema=[
         Field(name="stock_code", dtype=String),
-        Field(name="units_1d", dtype=Int64, description="Units sold on the day"),
+        Field(name="units_24h", dtype=Int64, description="Units sold in 24 hours"),
         Field(name="units_7d", dtype=Int64, description="Units sold in 7 days"),
         Field(name="units_30d", dtype=Int64, description="Units sold in 30 days"),
         Field(name="orders_7d", dtype=Int64, description="Sale invoices in 7 days"),
@@ -133,62 +149,116 @@ product_demand = FeatureView(
         Field(
             name="avg_unit_price_30d",
             dtype=Float64,
-            description="Pounds for each unit in 30 days; null without a sale",
+            description="Pounds for each unit in 30 days",
         ),
         Field(
             name="return_rate_30d",
             dtype=Float32,
-            description="Units returned over units sold in 30 days; null without a sale",
+            description="Units returned over units sold in 30 days",
         ),
         Field(name="last_sold_at", dtype=UnixTimestamp, description="Instant of the last sale"),
     ],
-    source=product_demand_source,
+    source=feature_files("product_demand"),
     online=True,
-    description="How much of a product was sold, to how many, at what price.",
+    description="How much of a product was sold, to how many, at what price; by the hour.",
     owner=OWNER,
-    tags={
-        "tier": "standard",
-        "promise": "a day's rows are readable by 00:30 UTC of the next day",
-        **sql_tags("product_demand"),
-    },
+    tags={"tier": "critical", "promise": "30 minutes", **sql_tags("product_demand")},
+)
+
+customer_product = FeatureView(
+    name="customer_product",
+    entities=[customer, product],
+    # Who has not touched a product for a year is new to it again.
+    ttl=timedelta(days=365),
+    schema=[
+        Field(name="customer_id", dtype=Int64),
+        Field(name="stock_code", dtype=String),
+        Field(name="times_bought", dtype=Int64, description="Sale invoices and days so far"),
+        Field(name="units_bought", dtype=Int64, description="Units bought so far"),
+        Field(name="units_returned", dtype=Int64, description="Units returned so far"),
+        Field(
+            name="return_rate",
+            dtype=Float32,
+            description="Units returned over units bought so far",
+        ),
+        Field(name="last_unit_price", dtype=Float64, description="Pounds, at the last purchase"),
+        Field(name="last_bought_at", dtype=UnixTimestamp, description="Instant of the last one"),
+        Field(name="was_returned", dtype=Bool, description="Whether it ever came back"),
+    ],
+    source=feature_files("customer_product"),
+    online=True,
+    description="What one customer bought and returned of one product, so far.",
+    owner=OWNER,
+    tags={"tier": "batch", "promise": "2 hours", **sql_tags("customer_product")},
 )
 
 checkout_request = RequestSource(
     name="checkout_request",
-    schema=[Field(name="basket_value", dtype=Float64)],
-    description="What the till knows: pounds in the basket.",
+    schema=[
+        Field(name="quantity", dtype=Int64),
+        Field(name="unit_price", dtype=Float64),
+        Field(name="basket_value", dtype=Float64),
+    ],
+    description="What the till knows: units and pounds of the line, pounds in the basket.",
 )
 
 
 @on_demand_feature_view(
-    sources=[customer_activity[["avg_basket_90d"]], checkout_request],
+    sources=[
+        customer_activity[["avg_basket_90d"]],
+        product_demand[["avg_unit_price_30d"]],
+        checkout_request,
+    ],
     # Without descriptions: Feast compares these fields with those it infers, which have none.
     schema=[
+        Field(name="line_quantity", dtype=Int64),
+        Field(name="line_value", dtype=Float64),
+        Field(name="line_share_of_basket", dtype=Float64),
         Field(name="basket_to_usual", dtype=Float64),
+        Field(name="price_to_usual", dtype=Float64),
         Field(name="is_larger_than_usual", dtype=Bool),
     ],
     mode="python",
-    description="The basket at the till over the customer's usual one, and whether it is larger; "
-    "null without a usual one.",
+    description="The line at the till, and the basket and the price over what is usual for the "
+    "customer and the product; null without a usual one.",
     owner=OWNER,
     tags={"tier": "critical", "promise": "computed at the request, never stored"},
 )
-def basket_comparison(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
+def checkout_line(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
     # Self-contained: the registry keeps this function alone, without the module around it.
-    ratios = [
-        basket / usual if basket is not None and usual is not None and usual > 0 else None
-        for basket, usual in zip(inputs["basket_value"], inputs["avg_basket_90d"], strict=True)
+    def ratios(values: list[Any], usual: list[Any]) -> list[Any]:
+        return [
+            value / base if value is not None and base is not None and base > 0 else None
+            for value, base in zip(values, usual, strict=True)
+        ]
+
+    lines = [
+        units * price if units is not None and price is not None else None
+        for units, price in zip(inputs["quantity"], inputs["unit_price"], strict=True)
     ]
+    baskets = ratios(inputs["basket_value"], inputs["avg_basket_90d"])
     return {
-        "basket_to_usual": ratios,
-        "is_larger_than_usual": [None if ratio is None else ratio > 1.0 for ratio in ratios],
+        "line_quantity": inputs["quantity"],
+        "line_value": lines,
+        "line_share_of_basket": ratios(lines, inputs["basket_value"]),
+        "basket_to_usual": baskets,
+        "price_to_usual": ratios(inputs["unit_price"], inputs["avg_unit_price_30d"]),
+        "is_larger_than_usual": [None if ratio is None else ratio > 1.0 for ratio in baskets],
     }
 
 
-checkout_v1 = FeatureService(
-    name="checkout_v1",
-    features=[customer_activity, product_demand, basket_comparison],
-    description="All that is known at checkout about the customer, the product and the basket.",
+churn_v1 = FeatureService(
+    name="churn_v1",
+    features=[customer_activity, customer_profile],
+    description="Every night, for every customer: will they buy within 60 days?",
+    owner=OWNER,
+    tags={"tier": "batch"},
+)
+
+returns_v1 = FeatureService(
+    name="returns_v1",
+    features=[customer_activity, customer_profile, product_demand, customer_product, checkout_line],
+    description="At checkout, for every line: will it be returned within 60 days?",
     owner=OWNER,
     tags={"tier": "critical"},
 )

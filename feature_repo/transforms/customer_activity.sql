@@ -1,5 +1,5 @@
 -- name: customer_activity
--- version: 1
+-- version: 2
 -- description: What a customer ordered, spent and returned in the last 7, 30 and 90 days.
 -- join keys: customer_id
 -- source: shop_lines by InvoiceDate
@@ -58,9 +58,7 @@ sale_days as (
         count(distinct invoice_no) as n_orders,
         count(*) as n_lines,
         sum(quantity) as n_units,
-        sum(quantity * unit_price) as spend,
-        max(happened_at) as last_order_at,
-        last(country order by happened_at, invoice_no, country) as country
+        sum(quantity * unit_price) as spend
     from sales
     group by customer_id, day
 ),
@@ -95,9 +93,7 @@ bought as (
         sum(spend) as spend_90d,
         sum(n_units) as units_90d,
         sum(n_lines) as lines_90d,
-        max(sale_days.day) as last_order_day,
-        max(last_order_at) as last_order_at,
-        last(country order by sale_days.day) as last_country
+        max(sale_days.day) as last_order_day
     from days
     inner join sale_days
         on sale_days.day between days.day - 89 and days.day
@@ -173,9 +169,7 @@ select
         / cast(bought.units_90d as double) as float) as return_rate_90d,
     cast(bought.day - last_order_day as bigint) as days_since_last_order,
     cast(product_counts.n_products as bigint) as distinct_products_90d,
-    last_country,
-    bought.units_90d >= 20 * lines_90d as is_wholesale,
-    last_order_at
+    bought.units_90d >= 20 * lines_90d as is_wholesale
 from bought
 left join returned
     on bought.customer_id = returned.customer_id and bought.day = returned.day

@@ -1,14 +1,15 @@
 -- name: product_demand
--- version: 1
--- description: How much of a product was sold, to how many, at what price, in 1, 7 and 30 days.
+-- version: 2
+-- description: How much of a product was sold, to how many, at what price, in the last day, week and month.
 -- join keys: stock_code
 -- source: shop_lines by InvoiceDate
--- window end: day
--- look back: 90 days
+-- window end: hour
+-- look back: 31 days
 -- publication delay: 30 minutes
 
--- One row for each product and day while the product was sold in the last 90 days; the window of a
--- day ends, exclusively, at the next midnight.
+-- One row for each product and hour in which it was sold or returned, and one at midnight, which lets
+-- the windows of a product that is not touched run out. All windows end, exclusively, with the hour.
+-- A product that was not sold for 30 days has no row.
 --
 -- Dirt in the raw lines, and what is done about it:
 --   exact duplicates      counted once
@@ -27,7 +28,7 @@ with product_lines as (
         Description as description,
         cast(Quantity as bigint) as quantity,
         InvoiceDate as happened_at,
-        cast(InvoiceDate as date) as day,
+        date_trunc('hour', InvoiceDate) + interval 1 hour as hour_end,
         cast(UnitPrice as decimal(18, 4)) as unit_price,
         CustomerID as customer_id,
         Country as country,
@@ -38,132 +39,136 @@ with product_lines as (
         and UnitPrice > 0
 ),
 
-sales as (
-    select *
-    from product_lines
-    where
-        not is_cancellation
-        and quantity > 0
-),
-
--- An invoice whose lines fall on two days, a minute apart at midnight, counts on both: taking its
--- later lines back to the first day would put them before they happened.
-sale_days as (
+-- An invoice whose lines fall on two hours counts in both: taking its later lines back to the first
+-- hour would put them before they happened.
+traded as (
     select
         stock_code,
-        day,
-        count(distinct invoice_no) as n_orders,
-        sum(quantity) as n_units,
-        sum(quantity * unit_price) as revenue,
-        max(happened_at) as last_sold_at
-    from sales
-    group by stock_code, day
-),
-
-return_days as (
-    select
-        stock_code,
-        day,
-        sum(-quantity) as n_units
+        hour_end,
+        true as is_asked,
+        count(distinct invoice_no) filter (where not is_cancellation) as n_orders,
+        sum(quantity) filter (where not is_cancellation) as n_units,
+        sum(quantity * unit_price) filter (where not is_cancellation) as revenue,
+        sum(-quantity) filter (where is_cancellation) as n_returned,
+        max(happened_at) filter (where not is_cancellation) as last_sold_at
     from product_lines
-    where
-        is_cancellation
-        and quantity < 0
-    group by stock_code, day
+    where is_cancellation = (quantity < 0) and quantity <> 0
+    group by stock_code, hour_end
 ),
 
-days as (
-    select cast(unnest(generate_series(
-        cast($first_day as timestamp), cast($last_day as timestamp), interval 1 day
-    )) as date) as day
-),
-
-sold as (
+midnights as (
     select
-        days.day,
-        sale_days.stock_code,
-        sum(n_units) filter (where sale_days.day = days.day) as units_1d,
-        sum(n_units) filter (where sale_days.day > days.day - 7) as units_7d,
-        sum(n_units) filter (where sale_days.day > days.day - 30) as units_30d,
-        sum(n_orders) filter (where sale_days.day > days.day - 7) as orders_7d,
-        sum(revenue) filter (where sale_days.day > days.day - 30) as revenue_30d,
-        max(last_sold_at) as last_sold_at
-    from days
-    inner join sale_days
-        on sale_days.day between days.day - 89 and days.day
-    group by days.day, sale_days.stock_code
+        products.stock_code,
+        unnest(generate_series(
+            cast($first_day as timestamp) + interval 1 day,
+            cast($last_day as timestamp) + interval 1 day,
+            interval 1 day
+        )) as hour_end,
+        true as is_asked
+    from (select distinct stock_code from traded) as products
 ),
 
-returned as (
-    select
-        days.day,
-        return_days.stock_code,
-        sum(n_units) as units_30d
-    from days
-    inner join return_days
-        on return_days.day between days.day - 29 and days.day
-    group by days.day, return_days.stock_code
-),
-
--- Distinct buyers without counting them anew for each day: a purchase adds its customer to the
--- window that day and takes them out after 7 days, unless they buy again before. Where they do, the
--- -1 of the first and the +1 of the second purchase meet on the same day. A change of 0 marks the
--- days that are asked for. (An ASOF join to the last change took ten times as long over a year.)
-buyer_days as (
+-- Distinct buyers without counting them anew for each hour: a purchase adds its customer to the
+-- window and takes them out after 7 days, unless they buy again before. Where they do, the -1 of the
+-- first and the +1 of the second purchase meet in the same hour.
+buyer_hours as (
     select distinct
         stock_code,
         customer_id,
-        day
-    from sales
-    where customer_id is not null
+        hour_end
+    from product_lines
+    where
+        customer_id is not null
+        and not is_cancellation
+        and quantity > 0
 ),
 
-buyer_changes as (
+buyers as (
     select
         stock_code,
-        day,
-        1 as change
-    from buyer_days
+        hour_end,
+        false as is_asked,
+        1 as buyer_change
+    from buyer_hours
     union all
     select
         stock_code,
-        least(day + 7, coalesce(
-            lead(day) over (partition by stock_code, customer_id order by day), day + 7
-        )) as day,
-        -1 as change
-    from buyer_days
-    union all
-    select
-        stock_code,
-        day,
-        0 as change
-    from sold
+        least(hour_end + interval 7 days, coalesce(
+            lead(hour_end) over (partition by stock_code, customer_id order by hour_end),
+            hour_end + interval 7 days
+        )) as hour_end,
+        false as is_asked,
+        -1 as buyer_change
+    from buyer_hours
 ),
 
-buyer_counts as (
+hours as (
     select
         stock_code,
-        day,
-        sum(sum(change)) over (partition by stock_code order by day) as n_buyers
-    from buyer_changes
-    group by stock_code, day
+        hour_end,
+        bool_or(is_asked) as is_asked,
+        sum(n_orders) as n_orders,
+        sum(n_units) as n_units,
+        sum(revenue) as revenue,
+        sum(n_returned) as n_returned,
+        max(last_sold_at) as last_sold_at,
+        sum(buyer_change) as buyer_change
+    from (
+        select * from traded
+        union all by name
+        select * from midnights
+        union all by name
+        select * from buyers
+    )
+    group by stock_code, hour_end
+),
+
+demand as (
+    select
+        stock_code,
+        hour_end,
+        is_asked,
+        sum(n_units) over last_day as units_24h,
+        sum(n_units) over last_week as units_7d,
+        sum(n_units) over last_month as units_30d,
+        sum(n_orders) over last_week as orders_7d,
+        sum(buyer_change) over so_far as buyers_7d,
+        sum(revenue) over last_month as revenue_30d,
+        sum(n_returned) over last_month as returned_30d,
+        max(last_sold_at) over last_month as last_sold_at
+    from hours
+    window
+        so_far as (partition by stock_code order by hour_end),
+        last_day as (
+            partition by stock_code order by hour_end
+            range between interval 23 hours preceding and current row
+        ),
+        last_week as (
+            partition by stock_code order by hour_end
+            range between interval 167 hours preceding and current row
+        ),
+        last_month as (
+            partition by stock_code order by hour_end
+            range between interval 719 hours preceding and current row
+        )
 )
 
 select
-    sold.stock_code,
-    cast(sold.day + 1 as timestamp) as window_end,
-    cast(coalesce(units_1d, 0) as bigint) as units_1d,
+    stock_code,
+    hour_end as window_end,
+    cast(coalesce(units_24h, 0) as bigint) as units_24h,
     cast(coalesce(units_7d, 0) as bigint) as units_7d,
-    cast(coalesce(sold.units_30d, 0) as bigint) as units_30d,
+    cast(units_30d as bigint) as units_30d,
     cast(coalesce(orders_7d, 0) as bigint) as orders_7d,
-    cast(buyer_counts.n_buyers as bigint) as buyers_7d,
-    cast(coalesce(revenue_30d, 0) as double) as revenue_30d,
-    cast(revenue_30d as double) / cast(sold.units_30d as double) as avg_unit_price_30d,
-    cast(cast(coalesce(returned.units_30d, 0) as double)
-        / cast(sold.units_30d as double) as float) as return_rate_30d,
+    cast(coalesce(buyers_7d, 0) as bigint) as buyers_7d,
+    cast(revenue_30d as double) as revenue_30d,
+    cast(revenue_30d as double) / cast(units_30d as double) as avg_unit_price_30d,
+    cast(cast(coalesce(returned_30d, 0) as double)
+        / cast(units_30d as double) as float) as return_rate_30d,
     last_sold_at
-from sold
-left join returned
-    on sold.stock_code = returned.stock_code and sold.day = returned.day
-inner join buyer_counts
-    on sold.stock_code = buyer_counts.stock_code and sold.day = buyer_counts.day
+from demand
+where
+    is_asked
+    and units_30d > 0
+    and hour_end > cast($first_day as timestamp)
+    and hour_end <= cast($last_day as timestamp) + interval 1 day

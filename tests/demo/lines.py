@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from demo.shop.schema import SHOP_SCHEMA
 
-__all__ = ["line", "write_lines"]
+__all__ = ["instant", "line", "write_lines"]
 
 
 def line(
@@ -37,6 +37,11 @@ def line(
         "CustomerID": customer,
         "Country": country,
     }
+
+
+def instant(when: datetime) -> datetime:
+    """Return the instant of a line: `InvoiceDate` has no zone and is UTC."""
+    return when.replace(tzinfo=UTC)
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> Path:

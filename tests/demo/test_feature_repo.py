@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import warnings
+import math
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore, FileSource
 from feast.repo_config import load_repo_config
-from feast.repo_operations import parse_repo
 
+from evenstore.dtypes import Dtype
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import RegistrySchema
 from evenstore.schema.on_demand import OnDemandFunction
+from evenstore.schema.request import resolve_service
 from tests.demo.lines import line, write_lines
+from tests.demo.shop_repo import REPO, ShopRepo
 from tests.evenstore.transform.runs import Table, shop_sql
 
-REPO = Path(__file__).parents[2] / "feature_repo"
+# Each view with its ttl. The two that get rows every day bear one missed run, and no more.
+TTLS = {
+    "customer_activity": timedelta(days=2),
+    "customer_profile": timedelta(0),
+    "product_demand": timedelta(days=2),
+    "customer_product": timedelta(days=365),
+}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    """The definitions, applied with stock stores; no feature file exists."""
-    repo = tmp_path_factory.mktemp("shop") / "feature_repo"
-    shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns("__pycache__"))
-    config = {
-        "project": "shop",
-        "provider": "local",
-        "registry": {"path": str(repo.parent / "registry.db")},
-        "offline_store": {"type": "duckdb"},
-        "online_store": {"type": "sqlite", "path": str(repo.parent / "online.db")},
-        "entity_key_serialization_version": 3,
-    }
-    # JSON is YAML too.
-    (repo / "feature_store.yaml").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        # Feast warns that on-demand views are experimental.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        patch.chdir(repo)
-        patch.syspath_prepend(str(repo))
-        contents = parse_repo(repo)
-        found = FeatureStore(repo_path=str(repo))
-        found.apply(
-            [
-                *contents.entities,
-                *contents.data_sources,
-                *contents.feature_views,
-                *contents.on_demand_feature_views,
-                *contents.feature_services,
-            ]
-        )
-    return found
+    return ShopRepo(tmp_path_factory.mktemp("shop")).store
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +42,48 @@ def registry(store: FeatureStore) -> RegistrySchema:
 
 
 def test_apply_needs_no_feature_file_and_registers_everything(registry: RegistrySchema) -> None:
-    assert [view.name for view in registry.feature_views] == ["customer_activity", "product_demand"]
-    assert [view.name for view in registry.on_demand_views] == ["basket_comparison"]
-    (service,) = registry.feature_services
-    assert service.name == "checkout_v1"
-    assert [projection.view for projection in service.projections] == [
-        "customer_activity",
-        "product_demand",
-        "basket_comparison",
+    assert {view.name for view in registry.feature_views} == set(TTLS)
+    assert [view.name for view in registry.on_demand_views] == ["checkout_line"]
+    services = {
+        service.name: [projection.view for projection in service.projections]
+        for service in registry.feature_services
+    }
+    assert services == {
+        "churn_v1": ["customer_activity", "customer_profile"],
+        "returns_v1": [*TTLS, "checkout_line"],
+    }
+
+
+def test_the_features_are_of_every_kind_that_a_shop_has(registry: RegistrySchema) -> None:
+    stored = [feature for view in registry.feature_views for feature in view.features]
+    assert len(stored) >= 25
+    assert {feature.dtype for feature in stored} == {
+        Dtype.INT64,
+        Dtype.FLOAT64,
+        Dtype.FLOAT32,
+        Dtype.STRING,
+        Dtype.BOOL,
+        Dtype.UNIX_TIMESTAMP,
+        Dtype.STRING_LIST,
+    }
+
+
+def test_services_ask_for_the_keys_and_request_data_of_their_scenario(
+    registry: RegistrySchema,
+) -> None:
+    churn, returns = (resolve_service(registry, name) for name in ("churn_v1", "returns_v1"))
+    assert [field.name for field in churn.entity_columns] == ["customer_id"]
+    assert churn.request_fields == ()
+    assert {field.name for field in returns.entity_columns} == {"customer_id", "stock_code"}
+    request = [(field.name, field.dtype) for field in returns.request_fields]
+    assert request == [
+        ("quantity", Dtype.INT64),
+        ("unit_price", Dtype.FLOAT64),
+        ("basket_value", Dtype.FLOAT64),
     ]
 
 
-@pytest.mark.parametrize("name", ["customer_activity", "product_demand"])
+@pytest.mark.parametrize("name", TTLS)
 def test_declared_columns_are_those_of_the_files_in_name_order_and_type(
     tmp_path: Path, registry: RegistrySchema, name: str
 ) -> None:
@@ -90,21 +98,39 @@ def test_declared_columns_are_those_of_the_files_in_name_order_and_type(
     written = {field.name: field.type for field in schema if field.name not in stamps}
     assert written == declared
     assert list(written) == list(declared)
+    assert tuple(key.name for key in view.join_keys) == table.sql.join_keys
+    assert pq.read_table(path).num_rows >= 1
 
 
+@pytest.mark.parametrize("name", TTLS)
 def test_every_view_says_owner_tier_promise_ttl_and_the_sql_it_comes_from(
-    store: FeatureStore,
+    store: FeatureStore, name: str
 ) -> None:
-    for view in store.list_feature_views():
-        sql = shop_sql(view.name)
-        assert view.owner
-        assert view.description
-        assert view.tags["tier"] in {"critical", "standard", "batch"}
-        assert view.tags["promise"]
-        assert view.tags["sql_fingerprint"] == sql.fingerprint
-        assert view.tags["sql_version"] == str(sql.version)
-        assert view.ttl == timedelta(days=2)
-        assert view.online
+    view, sql = store.get_feature_view(name), shop_sql(name)
+    assert view.owner
+    assert view.description
+    assert view.online
+    assert view.ttl == TTLS[name]
+    assert view.tags["tier"] in {"critical", "standard", "batch"}
+    # The promise is read by people, the delay by the transform: they must say the same.
+    assert f"-- publication delay: {view.tags['promise']}\n" in sql.text
+    assert view.tags["sql_fingerprint"] == sql.fingerprint
+    assert view.tags["sql_version"] == str(sql.version)
+    join_keys = {column.name for column in view.entity_columns}
+    assert all(feature.description for feature in view.schema if feature.name not in join_keys)
+
+
+def test_the_other_declarations_have_owners_too(store: FeatureStore) -> None:
+    (checkout_line,) = store.list_on_demand_feature_views()
+    assert checkout_line.owner
+    assert checkout_line.description
+    assert checkout_line.tags["tier"] == "critical"
+    for service in store.list_feature_services():
+        assert service.owner
+        assert service.description
+        assert service.tags["tier"] in {"critical", "batch"}
+    for entity in store.list_entities():
+        assert entity.description
 
 
 def test_sources_are_folders_beside_the_repo(store: FeatureStore) -> None:
@@ -116,21 +142,36 @@ def test_sources_are_folders_beside_the_repo(store: FeatureStore) -> None:
         assert source.created_timestamp_column == "created"
 
 
-def test_the_basket_is_compared_with_the_usual_one_and_null_where_there_is_none(
+# One line at the till: (quantity, unit price, basket, usual basket, usual price), and what the view
+# makes of it: (quantity, value, share of basket, basket to usual, price to usual, is larger).
+CHECKOUT_LINES: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [
+    ((2, 3.0, 12.0, 8.0, 4.0), (2, 6.0, 0.5, 1.5, 0.75, True)),
+    ((2, 3.0, 12.0, 24.0, 3.0), (2, 6.0, 0.5, 0.5, 1.0, False)),
+    ((1, 8.0, 8.0, 8.0, 8.0), (1, 8.0, 1.0, 1.0, 1.0, False)),
+    # Nothing is usual for a new customer and a new product.
+    ((2, 3.0, 12.0, None, None), (2, 6.0, 0.5, None, None, None)),
+    ((2, 3.0, 12.0, 0.0, 0.0), (2, 6.0, 0.5, None, None, None)),
+    ((2, 3.0, 12.0, math.nan, math.nan), (2, 6.0, 0.5, None, None, None)),
+    # What the till did not send.
+    ((None, 3.0, 12.0, 8.0, 4.0), (None, None, None, 1.5, 0.75, True)),
+    ((2, None, 12.0, 8.0, 4.0), (2, None, None, 1.5, None, True)),
+    ((2, 3.0, None, 8.0, 4.0), (2, 6.0, None, None, 0.75, None)),
+    # A gift.
+    ((2, 0.0, 0.0, 8.0, 4.0), (2, 0.0, None, 0.0, 0.0, False)),
+    ((0, 3.0, 12.0, 8.0, 4.0), (0, 0.0, 0.0, 1.5, 0.75, True)),
+]
+
+
+def test_the_checkout_line_is_compared_with_what_is_usual_and_null_where_nothing_is(
     registry: RegistrySchema,
 ) -> None:
-    function = OnDemandFunction(registry.on_demand_views[0])
-    outputs = function.apply(
-        {
-            "basket_value": [30.0, 10.0, None, 10.0, 10.0, 10.0],
-            "avg_basket_90d": [20.0, 20.0, 20.0, None, 0.0, float("nan")],
-        },
-        6,
-    )
-    assert outputs == {
-        "basket_to_usual": [1.5, 0.5, None, None, None, None],
-        "is_larger_than_usual": [True, False, None, None, None, None],
-    }
+    (view,) = registry.on_demand_views
+    names = ["quantity", "unit_price", "basket_value", "avg_basket_90d", "avg_unit_price_30d"]
+    columns = zip(*(inputs for inputs, _ in CHECKOUT_LINES), strict=True)
+    inputs = dict(zip(names, map(list, columns), strict=True))
+    outputs = OnDemandFunction(view).apply(inputs, len(CHECKOUT_LINES))
+    assert list(outputs) == [field.name for field in view.features]
+    assert list(zip(*outputs.values(), strict=True)) == [made for _, made in CHECKOUT_LINES]
 
 
 def test_the_default_profile_names_the_three_plug_ins_and_the_embedded_redis() -> None:

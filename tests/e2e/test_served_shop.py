@@ -28,7 +28,7 @@ def _check_parity(shop: Shop, report: Path) -> tuple[int, str, dict[str, Any]]:
             "check",
             *("--repo", shop.home / "feature_repo"),
             *("--gateway", shop.gateway),
-            *("--feature-service", "checkout_v1"),
+            *("--feature-service", "returns_v1"),
             *("--json", report),
         ],
     )
@@ -84,7 +84,11 @@ def test_one_damaged_value_timestamp_and_key_are_each_named(shop: Shop, tmp_path
     """The parity job must be seen red: three faults, three names, and green again when mended."""
     client = _client(shop)
     command = client.execute_command
-    customers = [key for key in client.scan_iter(_type="HASH") if b"customer_id" in key]
+    customers = [
+        key
+        for key in client.scan_iter(_type="HASH")
+        if b"customer_id" in key and b"stock_code" not in key
+    ]
     ages = {
         key: decode_timestamp(command("HGET", key, "_ts:customer_activity")) for key in customers
     }

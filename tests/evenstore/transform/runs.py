@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,6 @@ class Table:
         ]
 
     def by_key(self) -> Mapping[tuple[Any, datetime], dict[str, Any]]:
-        """Return rows by entity key and event timestamp."""
-        key = self.sql.join_keys[0]
-        return {(row[key], row["event_timestamp"]): row for row in self.rows()}
+        """Return rows by entity key (a tuple where join keys are several) and event timestamp."""
+        key_of = itemgetter(*self.sql.join_keys)
+        return {(key_of(row), row["event_timestamp"]): row for row in self.rows()}
