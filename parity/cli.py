@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evenstore.client.base_url import base_url
 from evenstore.errors import ConfigurationError, EvenstoreError
 from parity.settings import CheckSettings
 
@@ -126,7 +127,7 @@ def _add_check_arguments(check: argparse.ArgumentParser) -> None:
     )
     check.add_argument(
         "--gateway",
-        type=_base_url,
+        type=base_url,
         default="http://127.0.0.1:6566",
         metavar="URL",
         help="base URL of the running gateway (%(default)s)",
@@ -161,16 +162,6 @@ def _add_check_arguments(check: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--json", metavar="PATH", help="write the whole report as JSON; - for standard output"
     )
-
-
-def _base_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        msg = f"not a URL: {text!r}; write http://HOST:PORT"
-        raise argparse.ArgumentTypeError(msg)
-    if "@" in text:
-        msg = "a URL with a user or password; the gateway takes none yet"
-        raise argparse.ArgumentTypeError(msg)
-    return text
 
 
 def _positive(text: str) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from evenstore.client.base_url import base_url
 from evenstore.clock import datetime_to_us
 from evenstore.errors import ConfigurationError
 from evenstore.semantics import Knowledge
@@ -311,7 +312,7 @@ def _add_agree_options(command: _Parser) -> None:
     _add_model(command)
     command.add_argument(
         "--gateway",
-        type=_base_url,
+        type=base_url,
         required=True,
         metavar="URL",
         help="base URL of the running gateway, such as http://127.0.0.1:6566",
@@ -362,13 +363,3 @@ def _instant(text: str) -> int:
     except (ValueError, ConfigurationError) as exc:
         msg = f"not an ISO 8601 instant with a zone: {text!r}; write 2011-12-09T12:00:00Z"
         raise argparse.ArgumentTypeError(msg) from exc
-
-
-def _base_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        msg = f"not a URL: {text!r}; write http://HOST:PORT"
-        raise argparse.ArgumentTypeError(msg)
-    if "@" in text:
-        msg = "a URL with a user or password; the gateway takes none yet"
-        raise argparse.ArgumentTypeError(msg)
-    return text

@@ -50,7 +50,8 @@ class Incidents:
 
     Attributes:
         late_runs: When the file of a day became readable, microseconds, where that was late.
-        late_events: Ascending, and none begins before the one before it has arrived.
+        late_events: Ascending, and none begins before the day is over on which the one before it
+            arrived.
     """
 
     late_runs: Mapping[date, int]
@@ -116,9 +117,11 @@ def _check_order(path: Path, events: list[LateEvents]) -> None:
         if not free_us <= late.since_us < late.until_us <= late.arrived_us:
             msg = f"`{path}`: the late events since {format_us(late.since_us)} are out of order"
             raise TransformError(
-                msg, hint="since < until <= arrived, and the next ones begin after that"
+                msg,
+                hint="since < until <= arrived, and the next begin on a later day: windows of one "
+                "day are computed without one batch of late events at most",
             )
-        free_us = late.arrived_us
+        free_us = (late.arrived_us // US_PER_DAY + 1) * US_PER_DAY
 
 
 def _check_apart(path: Path, runs: Mapping[date, int], events: list[LateEvents]) -> None:

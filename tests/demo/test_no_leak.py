@@ -37,8 +37,9 @@ ASKED_DAYS = DAYS[1:]
 SHOP_DAYS = days_between(date(2011, 6, 8), date(2011, 6, 15))
 
 # What no feature can miss, put on an invoice: more units, a strange price, a product of its own.
+# At its usual price a product's average price would stay, and so would the checkout line.
 MARKERS: Mapping[str, dict[str, Any]] = {
-    "units": {"Quantity": 100_000},
+    "units": {"Quantity": 100_000, "UnitPrice": 0.07},
     "price": {"UnitPrice": 99_999.99, "Description": "HUMAN ERROR"},
     "product": {"Quantity": 50_000, "UnitPrice": 0.01, "StockCode": "77777X"},
 }

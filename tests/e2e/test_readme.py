@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.console_blocks import Block, assert_prints, parse_console
+from tests.e2e.model_reports import assert_equal_reports
 from tests.e2e.walkthrough import free_port, left_running
 from tests.repo.sources import ROOT
 from tests.support.redis_process import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(700)]
 
+COMMITTED_REPORTS = ROOT / "docs" / "reports" / "online-retail"
 REAL_DATA = ROOT.parent / "shared" / "data" / "online_retail.parquet"
 DATA = "online_retail.parquet"
 
@@ -33,7 +35,7 @@ def _run(command: str, environ: dict[str, str]) -> str:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,6 +60,8 @@ def test_readme_command_prints_what_the_readme_says(block: Block, tmp_path: Path
         for command, expected in block.commands:
             printed = _run(command.replace(DATA, str(REAL_DATA)), environ)
             assert_prints(printed, expected, any_number=not uses_real_data)
+            if uses_real_data:
+                assert_equal_reports(tmp_path / "reports", COMMITTED_REPORTS)
             for curl in [line for line in printed.splitlines() if line.startswith("curl ")]:
                 assert _run(f"{curl} --fail-with-body", environ).startswith("{")
     finally:

@@ -226,6 +226,19 @@ def _window_ends(day: date, grain: WindowGrain) -> Iterable[datetime]:
         ({"events": [BROKEN_UPLOAD | {"until": "2011-03-08T14:00:00Z"}]}, "out of order"),
         ({"events": [BROKEN_UPLOAD | {"arrived": "2011-03-08T23:00:00Z"}]}, "out of order"),
         ({"events": [BROKEN_UPLOAD, BROKEN_UPLOAD]}, "out of order"),
+        (
+            {
+                "events": [
+                    BROKEN_UPLOAD,
+                    {
+                        "since": "2011-03-09T14:00:00Z",
+                        "until": "2011-03-09T15:00:00Z",
+                        "arrived": "2011-03-09T20:00:00Z",
+                    },
+                ]
+            },
+            "out of order",
+        ),
         ({"events": [BROKEN_UPLOAD | {"since": "2011-03-08T14:00:00"}]}, "without a time zone"),
         ({"events": [{"since": "2011-03-08T14:00:00Z"}]}, "until"),
         ({"runs": [{"day": "8 March", "readable_at": "2011-03-09T11:00Z"}]}, "8 March"),
