@@ -36,7 +36,6 @@ __all__ = ["Walk"]
 _SERVICE = "returns_v1"
 _TABLES = ("customer_activity", "customer_profile", "customer_product", "product_demand")
 _N_NEW_DAYS = 3
-_WARM_UP_DAYS = 1
 
 
 @dataclass
@@ -218,7 +217,7 @@ class Walk:
             seed=self.settings.seed,
         )
         return (
-            f"{drawn.n_late_runs} late runs and {drawn.n_broken_uploads} broken uploads, "
+            f"{drawn.n_outages} outages and {drawn.n_broken_uploads} broken uploads, "
             "drawn: what was known differs from what was true"
         )
 
@@ -237,7 +236,7 @@ class Walk:
         table = pq.read_table(self.lines, columns=["InvoiceDate", "CustomerID"])
         span = pc.min_max(table["InvoiceDate"]).as_py()
         n_customers = pc.count_distinct(table["CustomerID"], mode="only_valid").as_py()
-        self.first_day = span["min"].date() + timedelta(days=_WARM_UP_DAYS)
+        self.first_day = span["min"].date()
         did.append(
             f"{table.num_rows:,} invoice lines of {n_customers:,} customers, "
             f"{span['min']:%Y-%m-%d} to {span['max']:%Y-%m-%d}"

@@ -136,7 +136,12 @@ def _add_transform(transform: argparse.ArgumentParser) -> None:
     )
     transform.add_argument("--out", type=Path, required=True, help="the feature table's folder")
     transform.add_argument(
-        "--from", type=date.fromisoformat, required=True, dest="first_day", help="first day"
+        "--from",
+        type=date.fromisoformat,
+        required=True,
+        dest="first_day",
+        help="first day; a table that has rows only on days of change must begin with the first "
+        "day of its events, or it lacks what did not change since",
     )
     transform.add_argument(
         "--to", type=date.fromisoformat, required=True, dest="last_day", help="last day, inclusive"
@@ -148,9 +153,9 @@ def _add_transform(transform: argparse.ArgumentParser) -> None:
         "--incidents",
         type=Path,
         metavar="FILE",
-        help="JSON file of runs that were late (`late_runs`: day, readable_at) and of events that "
-        "arrived late (`late_events`: since, until, arrived), so that a backfill stamps what was "
-        "known when; without it every run was on time",
+        help="JSON file of outages in which nothing was published (`outages`: since, until) and of "
+        "events that arrived late (`late_events`: since, until, arrived), so that a backfill "
+        "stamps what was known when; without it every run was on time",
     )
     transform.add_argument("--json", action="store_true", help="print the report as JSON")
 

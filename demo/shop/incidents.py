@@ -1,10 +1,11 @@
 """When the shop's data were late: drawn from a stated distribution, as the set has no such times.
 
-A day has a late run with a chance of 5 %: its files become readable hours after the promise of
-02:00 (lognormal, median 6 hours, sigma 0.7, at most 20). With a chance of 2.5 % its upload breaks:
-what the tills sold after an hour drawn evenly from 10:00 to 16:00 arrives only on the next day,
-drawn evenly from 06:00 to 20:00, so that the day is published without it and corrected then. After
-an incident there is none for two days. The same days and seed give the same incidents.
+With a chance of 5 % an outage begins at 02:00 after a day, when its tables are due, and nothing is
+published for hours (lognormal, median 6 hours, sigma 0.7, at most 20): the day's rows come late,
+and so do the hourly rows of that morning. With a chance of 2.5 % a day's upload breaks: what the
+tills sold after an hour drawn evenly from 10:00 to 16:00 arrives only on the next day, drawn evenly
+from 06:00 to 20:00, so that the day is published without it and corrected then. After an incident
+there is none for two days. The same days and seed give the same incidents.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from evenstore.whole_file import whole_file
 
 __all__ = ["IncidentReport", "draw_incidents"]
 
-_LATE_RUN_SHARE = 0.05
+_OUTAGE_SHARE = 0.05
 _BROKEN_UPLOAD_SHARE = 0.025
 _PROMISED_HOUR = 2
-_LATE_MEDIAN_HOURS = 6.0
-_LATE_SPREAD = 0.7
-_LATE_MOST_HOURS = 20.0
+_OUTAGE_MEDIAN_HOURS = 6.0
+_OUTAGE_SPREAD = 0.7
+_OUTAGE_MOST_HOURS = 20.0
 _BROKEN_FROM_HOURS = (10.0, 16.0)
 _ARRIVES_HOURS = (6.0, 20.0)
 _DAYS_APART = 3
@@ -35,7 +36,7 @@ _DAYS_APART = 3
 class IncidentReport:
     """How many incidents were drawn."""
 
-    n_late_runs: int
+    n_outages: int
     n_broken_uploads: int
 
 
@@ -51,28 +52,29 @@ def draw_incidents(
         seed: Another seed draws other incidents.
     """
     rng = np.random.default_rng(seed)
-    runs, uploads = [], []
+    outages, uploads = [], []
     n_days = (last_day - first_day).days + 1
     day_idx = 0
     while day_idx < n_days:
         midnight = datetime.combine(first_day + timedelta(days=day_idx), time(), UTC)
         chance = rng.random()
-        if chance < _LATE_RUN_SHARE:
-            runs.append(_late_run(rng, midnight))
-        elif chance < _LATE_RUN_SHARE + _BROKEN_UPLOAD_SHARE:
+        if chance < _OUTAGE_SHARE:
+            outages.append(_outage(rng, midnight))
+        elif chance < _OUTAGE_SHARE + _BROKEN_UPLOAD_SHARE:
             uploads.append(_broken_upload(rng, midnight))
-        has_incident = chance < _LATE_RUN_SHARE + _BROKEN_UPLOAD_SHARE
+        has_incident = chance < _OUTAGE_SHARE + _BROKEN_UPLOAD_SHARE
         day_idx += _DAYS_APART if has_incident else 1
-    document = {"late_runs": runs, "late_events": uploads}
+    document = {"outages": outages, "late_events": uploads}
     with whole_file(destination) as temporary:
         temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    return IncidentReport(len(runs), len(uploads))
+    return IncidentReport(len(outages), len(uploads))
 
 
-def _late_run(rng: np.random.Generator, midnight: datetime) -> dict[str, str]:
-    hours = min(_LATE_MEDIAN_HOURS * rng.lognormal(0.0, _LATE_SPREAD), _LATE_MOST_HOURS)
-    readable = midnight + timedelta(days=1, hours=_PROMISED_HOUR, minutes=round(hours * 60))
-    return {"day": midnight.date().isoformat(), "readable_at": readable.isoformat()}
+def _outage(rng: np.random.Generator, midnight: datetime) -> dict[str, str]:
+    hours = min(_OUTAGE_MEDIAN_HOURS * rng.lognormal(0.0, _OUTAGE_SPREAD), _OUTAGE_MOST_HOURS)
+    since = midnight + timedelta(days=1, hours=_PROMISED_HOUR)
+    until = since + timedelta(minutes=max(1, round(hours * 60)))
+    return {"since": since.isoformat(), "until": until.isoformat()}
 
 
 def _broken_upload(rng: np.random.Generator, midnight: datetime) -> dict[str, str]:

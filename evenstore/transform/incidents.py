@@ -1,26 +1,27 @@
-"""What went wrong with the runs of a backfill: files published late, events that arrived late.
+"""What went wrong with the runs of a backfill: outages, and events that arrived late.
 
-A backfill stamps every day as if its run had happened on time. Real runs are late, and real events
-arrive after the run that needed them. A file of incidents states both, so that what was *known* at
-an instant can be told from what turned out to be *true*:
+A backfill stamps every row as if its run had happened on time. Real runs stand still for hours, and
+real events arrive after the run that needed them. A file of incidents states both, so that what was
+*known* at an instant can be told from what turned out to be *true*:
 
 ```json
 {
- "late_runs": [{"day": "2011-03-04", "readable_at": "2011-03-05T11:20:00Z"}],
+ "outages": [{"since": "2011-03-05T02:00:00Z", "until": "2011-03-05T11:20:00Z"}],
  "late_events": [{"since": "2011-03-07T14:00:00Z", "until": "2011-03-08T00:00:00Z",
                   "arrived": "2011-03-08T13:05:00Z"}]
 }
 ```
 
-A late run: the rows of that day were created when they became readable. Late events: runs before
-`arrived` did not see the events of `[since, until)`; their days are published twice, first without
-these events, then, created at `arrived`, with them. All instants are zoned.
+An outage: rows that a run on time would have created in `[since, until)` were created at `until`.
+Late events: runs before `arrived` did not see the events of `[since, until)`; their days are
+published twice, first without these events, then, created at `arrived`, with them. All instants are
+zoned.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -30,9 +31,17 @@ from evenstore.clock import datetime_to_us, format_us
 from evenstore.errors import TransformError
 from evenstore.transform.window import US_PER_DAY, WindowGrain, day_start_us
 
-__all__ = ["NO_INCIDENTS", "Incidents", "LateEvents", "load_incidents"]
+__all__ = ["NO_INCIDENTS", "Incidents", "LateEvents", "Outage", "load_incidents"]
 
 _HINT = "see `evenstore transform --help` for the form of the file"
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Nothing was published in `[since_us, until_us)`; what was due then came at its end."""
+
+    since_us: int
+    until_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +55,26 @@ class LateEvents:
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """All incidents of a source; a day is touched by one at most.
+    """All incidents of a source.
 
     Attributes:
-        late_runs: When the file of a day became readable, microseconds, where that was late.
+        outages: Ascending and apart from each other.
         late_events: Ascending, and none begins before the day is over on which the one before it
-            arrived.
+            arrived; no outage lies between the beginning and that end.
     """
 
-    late_runs: Mapping[date, int]
+    outages: tuple[Outage, ...]
     late_events: tuple[LateEvents, ...]
 
-    def readable_us(self, day: date) -> int:
-        """Return before when no row of a day's first file was readable; 0 for a run on time."""
-        return self.late_runs.get(day, 0)
+    def outages_of(self, day: date, *, delay_us: int) -> tuple[Outage, ...]:
+        """Return the outages in which rows of a day's windows were due."""
+        first_us = day_start_us(day) + delay_us
+        last_us = first_us + US_PER_DAY
+        return tuple(
+            outage
+            for outage in self.outages
+            if outage.since_us <= last_us and first_us < outage.until_us
+        )
 
     def late_events_of(self, day: date, grain: WindowGrain, *, delay_us: int) -> LateEvents | None:
         """Return the late events that a run of this day should have seen and did not."""
@@ -71,7 +86,7 @@ class Incidents:
         return None
 
 
-NO_INCIDENTS = Incidents({}, ())
+NO_INCIDENTS = Incidents((), ())
 """Every run was on time and saw every event."""
 
 
@@ -79,8 +94,8 @@ def load_incidents(path: Path) -> Incidents:
     """Read a file of incidents.
 
     Raises:
-        TransformError: The file cannot be read or is not in its form, an instant has no zone, late
-            events arrive before they are over, or two incidents touch each other.
+        TransformError: The file cannot be read or is not in its form, an instant has no zone, an
+            incident ends before it begins, or two incidents touch each other.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -88,17 +103,19 @@ def load_incidents(path: Path) -> Incidents:
         msg = f"cannot read the incidents `{path}`: {exc}"
         raise TransformError(msg, hint=_HINT) from exc
     try:
-        runs = {
-            date.fromisoformat(entry["day"]): _instant_us(entry["readable_at"])
-            for entry in document["late_runs"]
-        }
+        outages = sorted(_outages(document["outages"]), key=lambda outage: outage.since_us)
         events = sorted(_late_events(document["late_events"]), key=lambda late: late.since_us)
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         msg = f"`{path}` is not a file of incidents: {exc!r}"
         raise TransformError(msg, hint=_HINT) from exc
     _check_order(path, events)
-    _check_apart(path, runs, events)
-    return Incidents(runs, tuple(events))
+    _check_apart(path, outages, events)
+    return Incidents(tuple(outages), tuple(events))
+
+
+def _outages(entries: Any) -> Iterator[Outage]:
+    for entry in entries:
+        yield Outage(_instant_us(entry["since"]), _instant_us(entry["until"]))
 
 
 def _late_events(entries: Any) -> Iterator[LateEvents]:
@@ -121,15 +138,25 @@ def _check_order(path: Path, events: list[LateEvents]) -> None:
                 hint="since < until <= arrived, and the next begin on a later day: windows of one "
                 "day are computed without one batch of late events at most",
             )
-        free_us = (late.arrived_us // US_PER_DAY + 1) * US_PER_DAY
+        free_us = _over_us(late)
 
 
-def _check_apart(path: Path, runs: Mapping[date, int], events: list[LateEvents]) -> None:
-    for day, readable_us in runs.items():
-        start_us = day_start_us(day)
-        if any(
-            late.since_us < readable_us and start_us < late.arrived_us + US_PER_DAY
-            for late in events
-        ):
-            msg = f"`{path}`: the late run of {day} touches late events"
-            raise TransformError(msg, hint="leave a day between two incidents")
+def _check_apart(path: Path, outages: Sequence[Outage], events: Sequence[LateEvents]) -> None:
+    free_us = 0
+    for outage in outages:
+        touches = any(
+            late.since_us < outage.until_us and outage.since_us < _over_us(late) for late in events
+        )
+        if touches or not free_us <= outage.since_us < outage.until_us:
+            msg = (
+                f"`{path}`: the outage since {format_us(outage.since_us)} touches another incident"
+            )
+            raise TransformError(
+                msg, hint="since < until, and leave a day after late events have arrived"
+            )
+        free_us = outage.until_us
+
+
+def _over_us(late: LateEvents) -> int:
+    """Return the end of the day on which late events arrived."""
+    return (late.arrived_us // US_PER_DAY + 1) * US_PER_DAY

@@ -21,9 +21,18 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import TransformError
 from evenstore.schema.arrow import arrow_type
 from evenstore.transform.feature_sql import FeatureSql
+from evenstore.transform.incidents import Outage
 from evenstore.transform.window import US_PER_DAY, day_start_us
 
-__all__ = ["CREATED_COLUMN", "EVENT_COLUMN", "created_at_least", "join_windows", "shape_days"]
+__all__ = [
+    "CREATED_COLUMN",
+    "EVENT_COLUMN",
+    "created_at_least",
+    "created_by",
+    "join_windows",
+    "publish_after",
+    "shape_days",
+]
 
 EVENT_COLUMN = "event_timestamp"
 CREATED_COLUMN = "created"
@@ -81,6 +90,25 @@ def created_at_least(rows: pa.Table, created_us: int) -> pa.Table:
     """Return rows whose created timestamps are not before an instant."""
     earliest = pa.scalar(created_us, _INSTANT)
     created = pc.if_else(pc.less(rows[CREATED_COLUMN], earliest), earliest, rows[CREATED_COLUMN])
+    return _with_created(rows, created)
+
+
+def publish_after(rows: pa.Table, outages: Sequence[Outage]) -> pa.Table:
+    """Return rows that were due in an outage as created at its end."""
+    for outage in outages:
+        since, until = (pa.scalar(us, _INSTANT) for us in (outage.since_us, outage.until_us))
+        created = rows[CREATED_COLUMN]
+        is_due = pc.and_(pc.greater_equal(created, since), pc.less(created, until))
+        rows = _with_created(rows, pc.if_else(is_due, until, created))
+    return rows
+
+
+def created_by(rows: pa.Table, now_us: int) -> pa.Table:
+    """Return the rows that have been created by now."""
+    return rows.filter(pc.less_equal(rows[CREATED_COLUMN], pa.scalar(now_us, _INSTANT)))
+
+
+def _with_created(rows: pa.Table, created: Any) -> pa.Table:
     return rows.set_column(rows.column_names.index(CREATED_COLUMN), CREATED_COLUMN, created)
 
 

@@ -23,8 +23,15 @@ from evenstore.progress import NullProgress, Progress
 from evenstore.transform.day_files import DayFiles, Publication, open_day_files
 from evenstore.transform.events import DayDigests, Events, open_events
 from evenstore.transform.feature_sql import FeatureSql
-from evenstore.transform.incidents import NO_INCIDENTS, Incidents, LateEvents
-from evenstore.transform.rows import EVENT_COLUMN, created_at_least, join_windows, shape_days
+from evenstore.transform.incidents import NO_INCIDENTS, Incidents, LateEvents, Outage
+from evenstore.transform.rows import (
+    EVENT_COLUMN,
+    created_at_least,
+    created_by,
+    join_windows,
+    publish_after,
+    shape_days,
+)
 from evenstore.transform.window import (
     US_PER_DAY,
     consecutive_runs,
@@ -101,7 +108,7 @@ def run_transform(
         clock: Decides which windows are over.
         progress: Is told of every day done.
         only_missing: Skip days made by this SQL from the same events and incidents.
-        incidents: Runs that were late, and events that arrived after the run that needed them.
+        incidents: Outages, and events that arrived after the run that needed them.
         days_per_query: More is faster and takes more memory; by default a month, or a year where
             every query looks back over all events anyway.
         limits: Of DuckDB.
@@ -171,7 +178,8 @@ class _Run:
     def _inputs(self, days: Sequence[date], digests: DayDigests) -> dict[date, str]:
         inputs = {}
         for day in days:
-            runs = (self._windows_end_us(day), self._readable_us(day), self._late_events(day))
+            outages = [(outage, outage.until_us <= self.now_us) for outage in self._outages(day)]
+            runs = (self._windows_end_us(day), outages, self._late_events(day))
             inputs[day] = digests.of(day, runs=str(runs))
         return inputs
 
@@ -181,8 +189,8 @@ class _Run:
     def _windows_end_us(self, day: date) -> int:
         return min(day_start_us(day) + US_PER_DAY, self.usable_end_us)
 
-    def _readable_us(self, day: date) -> int:
-        return self.incidents.readable_us(day)
+    def _outages(self, day: date) -> Sequence[Outage]:
+        return self.incidents.outages_of(day, delay_us=self.sql.delay_us)
 
     def _late_events(self, day: date) -> LateEvents | None:
         return self.incidents.late_events_of(day, self.sql.grain, delay_us=self.sql.delay_us)
@@ -190,13 +198,15 @@ class _Run:
     def _n_files(self, day: date) -> int:
         """Count the files that the runs of a day have published by now."""
         late = self._late_events(day)
-        is_corrected = late is not None and late.arrived_us <= self.now_us
-        return int(self._readable_us(day) <= self.now_us) + int(is_corrected)
+        return 2 if late is not None and late.arrived_us <= self.now_us else 1
 
     def _publish(self, days: Sequence[date], inputs: Mapping[date, str]) -> None:
         complete = self._windows(days)
         for day, rows in complete.items():
-            files = self._files(day, rows)[: self._n_files(day)]
+            files = [
+                created_by(publish_after(part, self._outages(day)), self.now_us)
+                for part in self._files(day, rows)[: self._n_files(day)]
+            ]
             self.tally.add(files, self.files.publish(day, files, inputs=inputs[day]))
             self.progress.advance()
 
@@ -204,7 +214,7 @@ class _Run:
         """Return what the runs of a day published: one file, or one and its correction."""
         late = self._late_events(day)
         if late is None:
-            return [created_at_least(complete, self._readable_us(day))]
+            return [complete]
         # Runs before the arrival saw less; the run at the arrival computed their windows again.
         known = self._windows([day], without=late)[day]
         ran_us = complete[EVENT_COLUMN].cast(pa.int64())

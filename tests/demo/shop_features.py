@@ -25,7 +25,7 @@ from evenstore.semantics import Knowledge
 from evenstore.transform.feature_sql import FeatureSql
 from evenstore.transform.incidents import NO_INCIDENTS, Incidents
 from evenstore.transform.run import run_transform
-from evenstore.transform.window import US_PER_DAY, consecutive_runs, day_start_us
+from evenstore.transform.window import US_PER_DAY, day_start_us
 from tests.demo.lines import instant, write_lines
 from tests.demo.shop_repo import ShopRepo
 from tests.evenstore.transform.runs import shop_sql
@@ -130,14 +130,15 @@ class Shop:
     def features_as_of(self, at: datetime, lines: Lines, incidents: Incidents) -> Features:
         """Make the tables as they were at an instant: the runs until then, on what had arrived.
 
-        The engine is not told of the incidents: lines that had not arrived are not there, and a day
-        whose late run had not happened is not run.
+        The engine is not told of the incidents: lines that had not arrived are not there, and in an
+        outage the tables are those of the moment before it.
         """
         now_us = datetime_to_us(at)
+        for outage in incidents.outages:
+            if outage.since_us <= now_us < outage.until_us:
+                now_us = outage.since_us - 1
         arrived = [line for line in lines if _arrived_us(line, incidents) <= now_us]
-        ran = [day for day in self.days if incidents.readable_us(day) <= now_us]
-        runs = tuple(map(tuple, consecutive_runs(ran, longest=31)))
-        return self._made(arrived, SHOP_SQL, _Runs(runs, NO_INCIDENTS, now_us))
+        return self._made(arrived, SHOP_SQL, _Runs((tuple(self.days),), NO_INCIDENTS, now_us))
 
     def _made(self, lines: Lines, sql: Mapping[str, FeatureSql], runs: _Runs) -> Features:
         world = self._folder / f"world-{next(self._numbers)}"

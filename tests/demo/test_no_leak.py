@@ -162,7 +162,7 @@ def test_no_future_moves_a_vector_of_the_past(
 
 @pytest.fixture(scope="module")
 def incidents(tmp_path_factory: pytest.TempPathFactory) -> Incidents:
-    """Incidents of the generated shop: a late run on the 10th, a broken upload on the 13th."""
+    """Incidents of the generated shop: an outage on the 10th, a broken upload on the 13th."""
     path = tmp_path_factory.mktemp("incidents") / "incidents.json"
     draw_incidents(path, first_day=date(2011, 6, 6), last_day=date(2011, 6, 17), seed=11)
     return load_incidents(path)
@@ -203,7 +203,7 @@ def test_the_shop_may_have_any_future(
 
 def _telling_instants(incidents: Incidents) -> list[datetime]:
     """Return when incidents begin and end, and a moment before."""
-    us = [*incidents.late_runs.values()]
+    us = [us for outage in incidents.outages for us in (outage.since_us, outage.until_us)]
     for late in incidents.late_events:
         us += [late.since_us, late.until_us, late.arrived_us]
     return [at for each in us for at in (us_to_datetime(each) - MOMENT, us_to_datetime(each))]
@@ -225,7 +225,10 @@ def test_a_backfill_says_what_was_known(
 @pytest.mark.parametrize(
     ("at", "situation"),
     [
-        (datetime(2011, 6, 10, 6, 51, tzinfo=UTC), "the run of the 9th is late"),
+        (
+            datetime(2011, 6, 10, 6, 51, tzinfo=UTC),
+            "the run of the 9th is late: nothing is published",
+        ),
         (datetime(2011, 6, 10, 6, 52, tzinfo=UTC), "it has run"),
         (datetime(2011, 6, 14, 19, 16, tzinfo=UTC), "lines of the 13th are missing"),
         (datetime(2011, 6, 14, 19, 17, tzinfo=UTC), "they have arrived"),

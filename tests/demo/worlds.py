@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from evenstore.clock import datetime_to_us
-from evenstore.transform.incidents import NO_INCIDENTS, Incidents, LateEvents
+from evenstore.transform.incidents import NO_INCIDENTS, Incidents, LateEvents, Outage
 from evenstore.transform.window import US_PER_DAY, day_start_us
 from tests.demo.lines import instant, line
 
@@ -68,16 +68,16 @@ def worlds_of(draw: st.DrawFn, days: Sequence[date], *, n_lines: int = 40) -> li
 
 @st.composite
 def incidents_on(draw: st.DrawFn, days: Sequence[date]) -> Incidents:
-    """Draw none, a late run, or late events that arrive up to two days after."""
-    kind = draw(st.sampled_from(["none", "late run", "late events", "late events"]))
+    """Draw none, an outage, or late events that arrive up to two days after."""
+    kind = draw(st.sampled_from(["none", "outage", "late events", "late events"]))
     if kind == "none":
         return NO_INCIDENTS
     day = draw(st.sampled_from(days[1:]))
     hours = st.integers(0, 23)
-    if kind == "late run":
-        late_by_us = (2 + draw(hours)) * _US_PER_HOUR
-        return Incidents({day: day_start_us(day) + US_PER_DAY + late_by_us}, ())
+    if kind == "outage":
+        since_us = day_start_us(day) + US_PER_DAY + draw(hours) * _US_PER_HOUR
+        return Incidents((Outage(since_us, since_us + (1 + draw(hours)) * _US_PER_HOUR),), ())
     since_us = datetime_to_us(instant(draw(instants_on([day]))))
     until_us = since_us + (1 + draw(hours)) * _US_PER_HOUR
     arrived_us = until_us + 2 * draw(hours) * _US_PER_HOUR
-    return Incidents({}, (LateEvents(since_us, until_us, arrived_us),))
+    return Incidents((), (LateEvents(since_us, until_us, arrived_us),))

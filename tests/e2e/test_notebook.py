@@ -66,7 +66,7 @@ def test_the_notebook_shows_what_it_says(shop: Shop, package: Path, tmp_path: Pa
     assert package / "training" / "dataset.py" in loaded
     assert all(path.is_relative_to(package) for path in loaded)
     text = "\n".join(shown)
-    counts = [_number(rf"{name} +(\d+)", text) for name in ("after a late run", "differing rows")]
+    counts = [_number(rf"{name} +(\d+)", text) for name in ("after an outage", "differing rows")]
     assert 0 < counts[0] <= counts[1] == _number(r"created after the night +(\d+)", text)
     for status in Status:
         assert _number(rf"{status.name} +(\d+)", text) > 0

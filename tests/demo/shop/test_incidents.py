@@ -5,7 +5,6 @@ from pathlib import Path
 
 from demo.shop.incidents import draw_incidents
 from evenstore.transform.incidents import Incidents, load_incidents
-from evenstore.transform.window import day_start_us
 
 FIRST = date(2011, 1, 1)
 HOUR_US = 3_600_000_000
@@ -15,7 +14,7 @@ def _draw(path: Path, *, n_days: int = 4_000, seed: int = 1) -> Incidents:
     last = FIRST + timedelta(days=n_days - 1)
     report = draw_incidents(path, first_day=FIRST, last_day=last, seed=seed)
     incidents = load_incidents(path)
-    assert report.n_late_runs == len(incidents.late_runs)
+    assert report.n_outages == len(incidents.outages)
     assert report.n_broken_uploads == len(incidents.late_events)
     return incidents
 
@@ -23,16 +22,14 @@ def _draw(path: Path, *, n_days: int = 4_000, seed: int = 1) -> Incidents:
 def test_shares_are_those_stated(tmp_path: Path) -> None:
     incidents = _draw(tmp_path / "incidents.json")
     # After an incident two days are free of them: shares of all days are a little smaller.
-    assert 0.035 < len(incidents.late_runs) / 4_000 < 0.055
+    assert 0.035 < len(incidents.outages) / 4_000 < 0.055
     assert 0.015 < len(incidents.late_events) / 4_000 < 0.03
 
 
-def test_late_runs_are_hours_late_and_before_the_next_day_is_over(tmp_path: Path) -> None:
+def test_outages_begin_at_two_and_are_over_with_the_day(tmp_path: Path) -> None:
     incidents = _draw(tmp_path / "incidents.json")
-    hours = sorted(
-        (readable_us - day_start_us(day)) / HOUR_US - 26
-        for day, readable_us in incidents.late_runs.items()
-    )
+    assert {outage.since_us % (24 * HOUR_US) for outage in incidents.outages} == {2 * HOUR_US}
+    hours = sorted((outage.until_us - outage.since_us) / HOUR_US for outage in incidents.outages)
     assert hours[0] > 0
     assert hours[-1] <= 20
     assert 4.5 < hours[len(hours) // 2] < 7.5

@@ -1,4 +1,4 @@
-"""Late files and late events: what the rows of a backfill say was known when."""
+"""Outages and late events: what the rows of a backfill say was known when."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ LINES = [
 ]
 
 
-def _write(path: Path, *, runs: Any = (), events: Any = ()) -> Path:
-    document = {"late_runs": list(runs), "late_events": list(events)}
+def _write(path: Path, *, outages: Any = (), events: Any = ()) -> Path:
+    document = {"outages": list(outages), "late_events": list(events)}
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
 
@@ -66,12 +66,15 @@ BROKEN_UPLOAD = {
 }
 
 
-def test_a_late_run_changes_when_its_rows_were_created_and_nothing_else(tmp_path: Path) -> None:
+OUTAGE = {"since": "2011-03-09T02:00:00Z", "until": "2011-03-09T11:00:00Z"}
+
+
+def test_an_outage_changes_when_its_rows_were_created_and_nothing_else(tmp_path: Path) -> None:
     table = _table(tmp_path)
     table.run("2011-03-07", "2011-03-09")
     on_time = table.rows()
-    late = _incidents(tmp_path, runs=[{"day": "2011-03-08", "readable_at": "2011-03-09T11:00Z"}])
-    table.run("2011-03-07", "2011-03-09", incidents=late)
+    outage = _incidents(tmp_path, outages=[OUTAGE])
+    table.run("2011-03-07", "2011-03-09", incidents=outage)
     for before, after in zip(on_time, table.rows(), strict=True):
         is_late = before["event_timestamp"].day == 9
         created = datetime(2011, 3, 9, 11, tzinfo=UTC) if is_late else before["created"]
@@ -151,12 +154,26 @@ def test_a_correction_that_has_not_arrived_is_not_there(
     assert sorted(filter(None, corrections)) == ["1"][: n_files - 1]
 
 
-def test_a_late_file_is_not_there_before_its_run(tmp_path: Path) -> None:
+def test_an_outage_delays_only_the_hours_that_were_due_in_it(tmp_path: Path) -> None:
+    table = _table(tmp_path, HOURLY_SQL)
+    table.run("2011-03-07", "2011-03-09", incidents=_incidents(tmp_path, outages=[OUTAGE]))
+    late = {known[:3] for known in _known(table) if known[1] != known[2]}
+    # Only the window that ends at 09:00 on the 9th is due, two hours later, at the outage's end:
+    # that is on time. Those of the 8th were published long before.
+    assert late == set()
+    morning = OUTAGE | {"until": "2011-03-09T12:00:00Z"}
+    table.run("2011-03-07", "2011-03-09", incidents=_incidents(tmp_path, outages=[morning]))
+    assert {known[:3] for known in _known(table) if known[1] != known[2]} == {(1, "09T11", "09T12")}
+
+
+def test_rows_due_in_an_outage_are_not_there_before_its_end(tmp_path: Path) -> None:
     table = _table(tmp_path)
-    late = _incidents(tmp_path, runs=[{"day": "2011-03-08", "readable_at": "2011-03-09T11:00Z"}])
-    table.run("2011-03-08", "2011-03-08", now="2011-03-09T10:59", incidents=late)
+    outage = _incidents(tmp_path, outages=[OUTAGE])
+    table.run("2011-03-08", "2011-03-08", now="2011-03-09T10:59", incidents=outage)
     assert table.rows() == []
-    table.run("2011-03-08", "2011-03-08", now="2011-03-09T11:00", incidents=late, only_missing=True)
+    table.run(
+        "2011-03-08", "2011-03-08", now="2011-03-09T11:00", incidents=outage, only_missing=True
+    )
     assert len(table.rows()) == 2
 
 
@@ -197,7 +214,7 @@ def test_late_events_touch_exactly_the_days_with_a_run_that_should_have_seen_the
     arrived = until + timedelta(hours=wait_h)
     delay = timedelta(hours=2)
     hour_us = 3_600_000_000
-    incidents = Incidents({}, (_late(since, until, arrived),))
+    incidents = Incidents((), (_late(since, until, arrived),))
     for day in (date(2011, 3, 5) + timedelta(days=i) for i in range(10)):
         ends = list(_window_ends(day, grain))
         touched = [end for end in ends if end > since and end + delay < arrived]
@@ -241,10 +258,12 @@ def _window_ends(day: date, grain: WindowGrain) -> Iterable[datetime]:
         ),
         ({"events": [BROKEN_UPLOAD | {"since": "2011-03-08T14:00:00"}]}, "without a time zone"),
         ({"events": [{"since": "2011-03-08T14:00:00Z"}]}, "until"),
-        ({"runs": [{"day": "8 March", "readable_at": "2011-03-09T11:00Z"}]}, "8 March"),
+        ({"outages": [OUTAGE | {"until": "noon"}]}, "noon"),
+        ({"outages": [OUTAGE | {"until": OUTAGE["since"]}]}, "touches"),
+        ({"outages": [OUTAGE, OUTAGE]}, "touches"),
         (
             {
-                "runs": [{"day": "2011-03-08", "readable_at": "2011-03-09T11:00Z"}],
+                "outages": [OUTAGE],
                 "events": [BROKEN_UPLOAD],
             },
             "touches",
