@@ -19,8 +19,10 @@ from demo.models import MODELS
 from demo.rows import forget_rows
 from demo.settings import DemoSettings, resolve_settings
 from demo.shop.reader import read_shop_data
+from demo.shop.span import check_span
 from demo.steps import Steps
 from demo.walk import Walk
+from evenstore.clock import SystemClock
 from evenstore.errors import ConfigurationError, EvenstoreError
 from evenstore.processes import interrupt_on_termination
 from evenstore.redis_server import (
@@ -151,7 +153,11 @@ def _prepare(walk: Walk, data: pa.Table | None, redis: RedisServer, stack: ExitS
 
 def _read_data(settings: DemoSettings) -> pa.Table | None:
     """Read the real file to its end before anything of an earlier run is removed."""
-    return None if settings.data is None else read_shop_data(settings.data)
+    if settings.data is None:
+        return None
+    lines = read_shop_data(settings.data)
+    check_span(settings.data, lines, SystemClock())
+    return lines
 
 
 def _refuse_beside_serve(settings: DemoSettings) -> None:
@@ -174,7 +180,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("command", choices=sorted(_COMMANDS))
     parser.add_argument("--data", type=Path, help="Online Retail: Parquet, CSV or XLSX")
-    parser.add_argument("--customers", type=int, default=2_000, help="to generate (%(default)s)")
+    parser.add_argument(
+        "--customers",
+        type=int,
+        default=2_000,
+        help="to generate (%(default)s); the models need 300",
+    )
     parser.add_argument("--lines", type=int, default=200_000, help="to generate (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="of what is generated (%(default)s)")
     parser.add_argument("--port", type=int, help="the gateway's (serve: 6566; run: a free one)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     redis.add_argument(
         "--home",
         type=Path,
-        default=Path(".evenstore"),
+        default=Path(os.environ.get("EVENSTORE_HOME") or ".evenstore"),
         help="folder of its data and state (%(default)s)",
     )
     redis.add_argument("--json", action="store_true", help="print the state as JSON")

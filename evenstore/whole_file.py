@@ -21,8 +21,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     wins.
 
     Raises:
-        ConfigurationError: The file or its folder cannot be written.
+        ConfigurationError: The file or its folder cannot be written, or something that is no plain
+            file (a folder, a device) has the name.
     """
+    if path.exists() and not path.is_file():
+        # Root could otherwise put a file in the place of /dev/null.
+        msg = f"cannot write `{path}`: it is not a plain file"
+        raise ConfigurationError(msg, hint="name a file, new or old")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,12 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from evenstore.clock import datetime_to_us, format_us
-from evenstore.errors import TransformError
+from evenstore.errors import ConfigurationError, TransformError
 from evenstore.transform.window import US_PER_DAY, WindowGrain, day_start_us
 
 __all__ = ["NO_INCIDENTS", "Incidents", "LateEvents", "Outage", "load_incidents"]
 
-_HINT = "see `evenstore transform --help` for the form of the file"
+_HINT = (
+    'the form: {"outages": [{"since": "2011-03-05T02:00:00Z", "until": "..."}], '
+    '"late_events": [{"since": "...", "until": "...", "arrived": "..."}]}; every instant with a zone'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,16 @@ def load_incidents(path: Path) -> Incidents:
     try:
         outages = sorted(_outages(document["outages"]), key=lambda outage: outage.since_us)
         events = sorted(_late_events(document["late_events"]), key=lambda late: late.since_us)
+    except ConfigurationError as exc:
+        msg = f"`{path}`: {exc.message}"
+        raise TransformError(msg, hint=_HINT) from exc
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         msg = f"`{path}` is not a file of incidents: {exc!r}"
         raise TransformError(msg, hint=_HINT) from exc
+    unknown = sorted(set(document) - {"outages", "late_events"})
+    if unknown:
+        msg = f"`{path}`: unknown entries {', '.join(unknown)}"
+        raise TransformError(msg, hint=_HINT)
     _check_order(path, events)
     _check_apart(path, outages, events)
     return Incidents(tuple(outages), tuple(events))

@@ -284,3 +284,9 @@ def test_a_file_that_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None
     (tmp_path / "text.json").write_text("late", encoding="utf-8")
     with pytest.raises(TransformError, match="cannot read"):
         load_incidents(tmp_path / "text.json")
+
+
+def test_an_unknown_entry_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"outages": [], "late_events": [], "outage": []}')
+    with pytest.raises(TransformError, match="unknown entries outage"):
+        load_incidents(tmp_path / "x.json")
