@@ -8,7 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from demo.shop.problems import COLUMNS_HINT, COPY_HINT, name_problems
+from demo.shop.problems import (
+    CODE_RULES,
+    COLUMNS_HINT,
+    COPY_HINT,
+    PRICE_HINT,
+    PRICE_WANTED,
+    excerpt,
+    is_exact_price,
+    name_problems,
+)
 from demo.shop.schema import SHOP_SCHEMA
 from evenstore.errors import TransformError
 
@@ -22,7 +31,8 @@ def read_shop_parquet(path: Path) -> pa.Table:
 
     Raises:
         TransformError: It is not Parquet, has no lines, or a column is missing, extra, of another
-            type, or null where the set has no nulls, or a price is not a finite number.
+            type, or null where the set has no nulls, a price does not fit `decimal(18, 4)`, or a
+            code breaks one of the `CODE_RULES`.
     """
     _check_footer(path)
     try:
@@ -31,7 +41,8 @@ def read_shop_parquet(path: Path) -> pa.Table:
         msg = f"`{path}` cannot be read: {exc}"
         raise TransformError(msg, hint=COPY_HINT) from exc
     _check_nulls(path, {name: table[name].null_count for name in SHOP_SCHEMA.names})
-    _check_prices(path, table["UnitPrice"])
+    _check_codes(path, table)
+    _check_prices(path, table)
     return table.select(SHOP_SCHEMA.names).cast(SHOP_SCHEMA)
 
 
@@ -83,14 +94,27 @@ def _check_nulls(path: Path, null_counts: dict[str, int]) -> None:
             raise TransformError(msg, hint="leave those lines out of the file")
 
 
-def _check_prices(path: Path, prices: pa.ChunkedArray) -> None:
-    is_finite = pc.is_finite(prices)
-    line_idx = pc.index(is_finite, value=False).as_py()
-    if line_idx >= 0:
-        price = prices[line_idx].as_py()
-        n_lines = len(prices) - pc.sum(is_finite).as_py()
-        msg = (
-            f"`{path}` row {line_idx + 1}, column `UnitPrice`: `{price}` is not a finite number"
-            f" ({n_lines:,} such rows)"
-        )
-        raise TransformError(msg, hint="leave those lines out of the file")
+def _check_codes(path: Path, table: pa.Table) -> None:
+    for name, rules in CODE_RULES.items():
+        for rule in rules:
+            is_misfit = pc.match_substring_regex(table[name], rule.pattern)
+            _refuse_first(path, table, name, is_misfit, (rule.what, rule.hint))
+
+
+def _check_prices(path: Path, table: pa.Table) -> None:
+    prices = table["UnitPrice"]
+    misfits = [price for price in pc.unique(prices).to_pylist() if not is_exact_price(price)]
+    is_misfit = pc.is_in(prices, value_set=pa.array(misfits, prices.type))
+    _refuse_first(path, table, "UnitPrice", is_misfit, (f"is not {PRICE_WANTED}", PRICE_HINT))
+
+
+def _refuse_first(
+    path: Path, table: pa.Table, name: str, is_misfit: pa.ChunkedArray, why: tuple[str, str]
+) -> None:
+    what, hint = why
+    row_idx = pc.index(is_misfit, value=True).as_py()
+    if row_idx >= 0:
+        value = excerpt(str(table[name][row_idx].as_py()))
+        n_rows = pc.sum(is_misfit).as_py()
+        msg = f"`{path}` row {row_idx + 1}, column `{name}`: {value} {what} ({n_rows:,} such rows)"
+        raise TransformError(msg, hint=f"{hint}; or leave those lines out of the file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,58 @@ from pathlib import Path
 from demo.shop.schema import SHOP_SCHEMA
 from evenstore.errors import TransformError
 
-__all__ = ["COLUMNS_HINT", "COPY_HINT", "Problem", "ProblemLog", "excerpt", "name_problems"]
+__all__ = [
+    "CODE_RULES",
+    "COLUMNS_HINT",
+    "COPY_HINT",
+    "PRICE_HINT",
+    "PRICE_WANTED",
+    "CodeRule",
+    "Problem",
+    "ProblemLog",
+    "excerpt",
+    "is_exact_price",
+    "name_problems",
+]
 
 COPY_HINT = "copy or download it again"
 COLUMNS_HINT = "the columns are " + ", ".join(
     f"{known.name} ({known.type})" for known in SHOP_SCHEMA
 )
 
+PRICE_WANTED = "a finite number with at most four decimals, below 100,000,000,000,000"
+PRICE_HINT = "a price has a decimal point and at most four decimals: `2.55`"
+
 _EXCERPT_CHARS = 40
+_PRICE_DECIMALS = 4
+_PRICE_LIMIT = 1e14
+# All white space but the plain space, which the SQL trims; also what is white and has no width.
+_OTHER_SPACE = (
+    "[\t-\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\u2060\ufeff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRule:
+    """What no code of a column may look like, since the SQL would take it for another."""
+
+    pattern: str
+    """What is searched for; it means the same to `re`, polars and Arrow."""
+    what: str
+    hint: str
+
+
+_SPACE_RULE = CodeRule(
+    f"^ *{_OTHER_SPACE}|{_OTHER_SPACE} *$",
+    "begins or ends with white space that is no plain space",
+    "take tabs, line breaks and non-breaking spaces off both ends of the codes",
+)
+_CANCELLATION_RULE = CodeRule(
+    "^ *c|^ +C",
+    "is not how a cancellation is written",
+    "begin the number of a cancellation with a capital C: `C536379`",
+)
+CODE_RULES = {"InvoiceNo": (_SPACE_RULE, _CANCELLATION_RULE), "StockCode": (_SPACE_RULE,)}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +106,13 @@ class ProblemLog:
         column = f", column `{self._first.column}`" if self._first.column else ""
         msg = f"`{path}` {unit} {self._first.line}{column}: {self._first.what}{more}"
         raise TransformError(msg, hint=self._first.hint)
+
+
+def is_exact_price(price: float) -> bool:
+    """Tell whether a price fits `decimal(18, 4)`, which the SQL counts money in, unrounded."""
+    if not math.isfinite(price) or abs(price) >= _PRICE_LIMIT:
+        return False
+    return round(price, _PRICE_DECIMALS) == price
 
 
 def name_problems(names: Sequence[str]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
-from demo.shop.problems import excerpt
+from demo.shop.problems import CODE_RULES, PRICE_HINT, PRICE_WANTED, excerpt, is_exact_price
 
 __all__ = ["DateForm", "find_date_form", "misfit", "parse_column"]
 
@@ -17,7 +18,7 @@ _MISFITS = {
         "a date and time",
         "write all dates as month/day/year, `12/31/2010 8:26`, or all as `2010-12-31 08:26:00`",
     ),
-    "UnitPrice": ("a finite number", "a price is a number with a decimal point: `2.55`"),
+    "UnitPrice": (PRICE_WANTED, PRICE_HINT),
     "CustomerID": ("a whole number", "a customer is a number such as `17850`, or empty"),
 }
 
@@ -65,17 +66,20 @@ def parse_column(name: str, date_form: DateForm | None) -> pl.Expr:
     if name == "CustomerID":
         return _whole_number(text, pl.Int64())
     if name == "UnitPrice":
-        price = text.cast(pl.Float64, strict=False)
-        return pl.when(price.is_finite()).then(price)
+        return _price(text)
     if name == "InvoiceDate":
         return _timestamp(text, date_form or _ISO)
-    return pl.when(text != "").then(text)
+    is_code = [~text.str.contains(rule.pattern) for rule in CODE_RULES.get(name, ())]
+    return pl.when(text != "", *is_code).then(text)
 
 
 def misfit(name: str, text: str, date_form: DateForm | None) -> tuple[str, str]:
     """Say why a text is no value of a column, and what would be."""
     if not text:
         return "is empty", "fill it in, or leave the line out of the file"
+    for rule in CODE_RULES.get(name, ()):
+        if re.search(rule.pattern, text):
+            return f"{excerpt(text)} {rule.what}", rule.hint
     wanted, hint = _MISFITS[name]
     if name == "InvoiceDate" and date_form is not None:
         wanted += f" in {date_form.name} form, as the first of the file is"
@@ -85,6 +89,26 @@ def misfit(name: str, text: str, date_form: DateForm | None) -> tuple[str, str]:
 def _whole_number(text: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     # A column of numbers with gaps is often written with fractions: `17850.0`.
     return text.str.replace(r"\.0+$", "").cast(dtype, strict=False)
+
+
+def _price(text: pl.Expr) -> pl.Expr:
+    is_exact = text.map_batches(_are_exact_prices, return_dtype=pl.Boolean())
+    return pl.when(is_exact).then(text.cast(pl.Float64, strict=False))
+
+
+def _are_exact_prices(texts: pl.Series) -> pl.Series:
+    is_exact = {text: _is_exact_price(text) for text in texts.unique()}
+    return pl.Series([is_exact[text] for text in texts], dtype=pl.Boolean)
+
+
+def _is_exact_price(text: str) -> bool:
+    try:
+        written = Decimal(text)
+        price = float(text)
+    except (InvalidOperation, ValueError):
+        return False
+    # The double alone does not show what its text has beyond 17 digits, or below 1e-324.
+    return is_exact_price(price) and Decimal(repr(price)) == written
 
 
 def _timestamp(text: pl.Expr, form: DateForm) -> pl.Expr:

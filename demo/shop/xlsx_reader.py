@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.shop.problems import COPY_HINT, excerpt
+from demo.shop.problems import CODE_RULES, COPY_HINT, Problem, excerpt
 from demo.shop.text_table import TextLine
 from evenstore.errors import ConfigurationError, TransformError
 
@@ -20,21 +20,29 @@ __all__ = ["read_xlsx_rows"]
 _WORKBOOK_PART = "xl/workbook.xml"
 
 
-def read_xlsx_rows(path: Path) -> Iterator[TextLine]:
+def read_xlsx_rows(path: Path) -> Iterator[TextLine | Problem]:
     """Read the only sheet of a workbook, the header being the first row that is yielded.
 
     A cell becomes the text that a CSV file has for it: a whole number without a fraction, a date
-    in ISO form. Empty rows are left out. Excel's own error values (`#N/A`) are read as empty.
+    in ISO form. A problem is yielded where a code is a date, a time or a truth value, since its
+    text is not the code that was meant. Empty rows are left out. Excel's own error values (`#N/A`)
+    are read as empty, since python-calamine does not tell them apart.
 
     Raises:
         ConfigurationError: python-calamine is not installed.
         TransformError: The file is no whole workbook, or has several sheets.
     """
     _check_archive(path)
+    codes: dict[int, str] | None = None
     for row_idx, cells in enumerate(_open_sheet(path).iter_rows()):
         fields = [_text(cell) for cell in cells]
-        if any(fields):
-            yield TextLine(row_idx + 1, fields)
+        if not any(fields):
+            continue
+        if codes is None:
+            codes = {idx: name for idx, name in enumerate(fields) if name in CODE_RULES}
+        else:
+            yield from _code_problems(row_idx + 1, cells, codes)
+        yield TextLine(row_idx + 1, fields)
 
 
 def _check_archive(path: Path) -> None:
@@ -66,6 +74,19 @@ def _open_sheet(path: Path) -> CalamineSheet:
         raise TransformError(msg, hint=COPY_HINT) from exc
     msg = f"`{path}` has {len(names)} sheets: {', '.join(excerpt(name) for name in names[:5])}"
     raise TransformError(msg, hint="keep the sheet with the invoice lines, and no other")
+
+
+def _code_problems(
+    row: int, cells: Sequence[object], codes: Mapping[int, str]
+) -> Iterator[Problem]:
+    """Yield a problem for each code that Excel has turned into a value of another kind."""
+    for position, name in codes.items():
+        cell = cells[position]
+        if isinstance(cell, bool | date | time | timedelta):
+            kind = "a truth value" if isinstance(cell, bool) else "a date or time"
+            what = f"{excerpt(_text(cell))} is {kind} to Excel, not a code"
+            hint = "enter the code again in a cell that is formatted as text"
+            yield Problem(row, position, what, hint, column=name)
 
 
 def _text(cell: object) -> str:

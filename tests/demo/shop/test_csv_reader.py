@@ -79,6 +79,10 @@ def test_a_line_of_the_widespread_form(path: Path) -> None:
     [
         ("InvoiceNo", "C536379", "C536379"),
         ("InvoiceNo", "00536365", "00536365"),
+        ("InvoiceNo", " 536365 ", " 536365 "),
+        ("StockCode", " 85123a ", " 85123a "),
+        ("StockCode", "BANK\tCHARGES", "BANK\tCHARGES"),
+        ("StockCode", "c2", "c2"),
         ("Description", "", None),
         ("Description", " MUG ", " MUG "),
         ("Description", 'SAY "HELLO"', 'SAY "HELLO"'),
@@ -97,6 +101,11 @@ def test_a_line_of_the_widespread_form(path: Path) -> None:
         ("UnitPrice", "0", 0.0),
         ("UnitPrice", "-11062.06", -11062.06),
         ("UnitPrice", "1e-3", 0.001),
+        ("UnitPrice", "0.0001", 0.0001),
+        ("UnitPrice", "2.5500000", 2.55),
+        ("UnitPrice", "0e-400", 0.0),
+        ("UnitPrice", "12345678901.2345", 12345678901.2345),
+        ("UnitPrice", "99999999999999", 99999999999999.0),
         ("CustomerID", "17850.0", 17850),
         ("CustomerID", "", None),
     ],
@@ -136,6 +145,15 @@ def _month_day_year(value: datetime) -> str:
     return f"{value.month}/{value.day}/{value.year:04} {value.hour}:{value.minute:02}"
 
 
+def _is_code(text: str) -> bool:
+    return text.strip(" ") == text.strip()
+
+
+def _is_invoice_number(text: str) -> bool:
+    is_cancellation = text.lstrip(" ")[:1].upper() == "C"
+    return _is_code(text) and (text[0] == "C" or not is_cancellation)
+
+
 @st.composite
 def _files(draw: st.DrawFn) -> tuple[str, Callable[[datetime], str], list[dict[str, Any]]]:
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "latin-1"]))
@@ -148,12 +166,12 @@ def _files(draw: st.DrawFn) -> tuple[str, Callable[[datetime], str], list[dict[s
     text = st.text(_LATIN_1 if encoding == "latin-1" else _TEXT, min_size=1, max_size=12)
     lines = st.fixed_dictionaries(
         {
-            "InvoiceNo": text,
-            "StockCode": text,
+            "InvoiceNo": text.filter(_is_invoice_number),
+            "StockCode": text.filter(_is_code),
             "Description": st.none() | text,
             "Quantity": st.integers(-(2**31), 2**31 - 1),
             "InvoiceDate": date,
-            "UnitPrice": st.floats(allow_nan=False, allow_infinity=False),
+            "UnitPrice": st.integers(-(10**15), 10**15).map(lambda n: n / 10**4),
             "CustomerID": st.none() | st.integers(-(2**63), 2**63 - 1),
             "Country": text,
         }
@@ -212,6 +230,15 @@ def test_what_pythons_csv_writes_is_read_back_equal(
         ("UnitPrice", "0x10"),
         ("UnitPrice", "2_0"),
         ("UnitPrice", "2e"),
+        ("UnitPrice", "1e-400"),
+        ("UnitPrice", "-1e-400"),
+        ("UnitPrice", "0.00004"),
+        ("UnitPrice", "0.12345"),
+        ("UnitPrice", "2.5500000000000000001"),
+        ("UnitPrice", "99999999999999.9999"),
+        ("UnitPrice", "100000000000000"),
+        ("UnitPrice", "-1e14"),
+        ("UnitPrice", "1e308"),
         ("CustomerID", "17850.5"),
         ("CustomerID", "nan"),
         ("CustomerID", "9223372036854775808"),
@@ -232,6 +259,41 @@ def test_a_value_that_does_not_fit_is_named_with_its_place(
     refusal = _refusal(_write(path, _LINE, _fields(**{name: text}), _LINE))
     assert refusal.message.startswith(f"`{path}` line 3, column `{name}`: `{text}` is not a")
     assert "more problem" not in refusal.message
+
+
+def test_a_price_of_five_decimals_says_how_many_there_may_be(path: Path) -> None:
+    refusal = _refusal(_write(path, _fields(UnitPrice="0.12345")))
+    assert "`0.12345` is not a finite number with at most four decimals" in refusal.message
+    assert "at most four decimals" in str(refusal.hint)
+
+
+@pytest.mark.parametrize("name", ["InvoiceNo", "StockCode"])
+@pytest.mark.parametrize(
+    "space", ["\t", "\n", "\r\n", "\xa0", "\u2003", "\u200b", "\u3000", "\ufeff", " \t "]
+)
+def test_white_space_around_a_code_that_is_no_plain_space(
+    path: Path, name: str, space: str
+) -> None:
+    # The first name of the file, so that no line break stands before the value.
+    names = [name, *(other for other in _NAMES if other != name)]
+    line = dict(zip(_NAMES, next(csv.reader([_LINE])), strict=True))
+    for code in (f"85123{space}", f"{space}85123"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows([line, line | {name: code}])
+        message = _message(path)
+        assert message.startswith(f"line 3, column `{name}`: `")
+        assert message.endswith("` begins or ends with white space that is no plain space")
+
+
+@pytest.mark.parametrize("text", ["c536379", " c536379", " C536379", "   C536379"])
+def test_a_cancellation_that_does_not_begin_with_a_capital_c(path: Path, text: str) -> None:
+    refusal = _refusal(_write(path, _LINE, _fields(InvoiceNo=text)))
+    assert refusal.message == (
+        f"`{path}` line 3, column `InvoiceNo`: `{text}` is not how a cancellation is written"
+    )
+    assert "capital C" in str(refusal.hint)
 
 
 @pytest.mark.parametrize("name", [field.name for field in SHOP_SCHEMA if not field.nullable])

@@ -97,9 +97,44 @@ def test_nulls_are_found_without_statistics(path: Path) -> None:
         read_shop_parquet(path)
 
 
-@pytest.mark.parametrize("price", [float("nan"), float("inf"), float("-inf")])
-def test_a_price_that_is_not_finite_is_named_with_its_row(tmp_path: Path, price: float) -> None:
+_MISFIT_PRICES = [
+    *map(float, ("nan", "inf", "-inf")),
+    *(5e-324, 0.00004, 0.12345, 2.5500000000000003, 1e14, -1e300),
+]
+
+
+@pytest.mark.parametrize("price", _MISFIT_PRICES)
+def test_a_price_that_the_sql_would_round_is_named_with_its_row(
+    tmp_path: Path, price: float
+) -> None:
     lines = [line("536365", "2011-01-04T10:00", price=each) for each in (2.5, price, price)]
     path = write_lines(tmp_path / "shop.parquet", lines)
-    with pytest.raises(TransformError, match=r"row 2, column `UnitPrice`: .*\(2 such rows\)"):
+    with pytest.raises(
+        TransformError,
+        match=r"row 2, column `UnitPrice`: .* at most four decimals.*\(2 such rows\)",
+    ):
+        read_shop_parquet(path)
+
+
+def test_prices_of_four_decimals_are_read_as_they_are(tmp_path: Path) -> None:
+    prices = [0.0, 0.0001, 0.001, 2.55, 1.005, -11062.06, 38970.0, 12345678901.2345, 1e14 - 1]
+    lines = [line("536365", "2011-01-04T10:00", price=price) for price in prices]
+    path = write_lines(tmp_path / "shop.parquet", lines)
+    assert read_shop_parquet(path)["UnitPrice"].to_pylist() == prices
+
+
+@pytest.mark.parametrize("space", ["\t", "\n", "\xa0", "\u2003", "\u200b", "\ufeff", " \t "])
+def test_white_space_around_a_code_that_is_no_plain_space(tmp_path: Path, space: str) -> None:
+    for code in (f"10001{space}", f"{space}10001"):
+        lines = [line("536365", "2011-01-04T10:00", code=each) for each in (" 10001 ", code)]
+        path = write_lines(tmp_path / "shop.parquet", lines)
+        with pytest.raises(TransformError, match=r"row 2, column `StockCode`: .* no plain space"):
+            read_shop_parquet(path)
+
+
+@pytest.mark.parametrize("invoice", ["c536379", " C536379", "  c536379", "C536379\t"])
+def test_an_invoice_that_the_sql_would_not_see_cancelled(tmp_path: Path, invoice: str) -> None:
+    lines = [line(each, "2011-01-04T10:00") for each in ("C536379", " 536365 ", invoice)]
+    path = write_lines(tmp_path / "shop.parquet", lines)
+    with pytest.raises(TransformError, match=r"row 3, column `InvoiceNo`: .*\(1 such rows\)"):
         read_shop_parquet(path)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import openpyxl
@@ -100,6 +100,23 @@ def test_columns_in_another_order_empty_rows_and_formats_without_values(path: Pa
         ("Quantity", True, "`TRUE` is not a whole number"),
         ("Quantity", _WHEN, "`2010-12-01 08:26:00` is not a whole number"),
         ("UnitPrice", "nan", "`nan` is not a finite number"),
+        ("UnitPrice", True, "`TRUE` is not a finite number"),
+        ("UnitPrice", _WHEN, "`2010-12-01 08:26:00` is not a finite number"),
+        ("UnitPrice", 1e-320, "`1e-320` is not a finite number with at most four decimals"),
+        ("UnitPrice", 0.00004, "`4e-05` is not a finite number with at most four decimals"),
+        ("UnitPrice", 0.12345, "`0.12345` is not a finite number with at most four decimals"),
+        ("UnitPrice", 1e14, "`100000000000000` is not a finite number"),
+        ("CustomerID", False, "`FALSE` is not a whole number"),
+        ("CustomerID", _WHEN, "`2010-12-01 08:26:00` is not a whole number"),
+        ("InvoiceNo", _WHEN, "`2010-12-01 08:26:00` is a date or time to Excel, not a code"),
+        ("InvoiceNo", False, "`FALSE` is a truth value to Excel, not a code"),
+        ("InvoiceNo", "c536379", "`c536379` is not how a cancellation is written"),
+        ("InvoiceNo", "#N/A", "is empty"),
+        ("StockCode", date(1961, 5, 22), "`1961-05-22 00:00:00` is a date or time to Excel"),
+        ("StockCode", time(8, 26), "`08:26:00` is a date or time to Excel"),
+        ("StockCode", timedelta(days=2), "`2 days, 0:00:00` is a date or time to Excel"),
+        ("StockCode", True, "`TRUE` is a truth value to Excel, not a code"),
+        ("StockCode", "85123A\xa0", r"`85123A\xa0` begins or ends with white space"),
         ("CustomerID", 17850.5, "`17850.5` is not a whole number"),
         ("InvoiceDate", 40513.35, "`40513.35` is not a date and time"),
         ("InvoiceDate", time(8, 26), "`08:26:00` is not a date and time"),
@@ -115,6 +132,15 @@ def test_a_cell_that_does_not_fit_is_named_with_its_row(
     bad = _changed(**{name: cell, "Description": "TWO\nLINES"})
     message = _message(_write(path, above, [], bad, _ROW))
     assert message.startswith(f"row 4, column `{name}`: {shown}")
+
+
+def test_dates_among_the_codes_are_counted_and_found_in_any_order_of_columns(path: Path) -> None:
+    dated = _changed(StockCode=_WHEN)[::-1]
+    rows = [_ROW[::-1], dated, dated]
+    assert _message(_write(path, *rows, header=_NAMES[::-1])) == (
+        "row 3, column `StockCode`: `2010-12-01 08:26:00` is a date or time to Excel, not a code; "
+        "1 more problem in the file"
+    )
 
 
 @pytest.mark.parametrize(
