@@ -39,8 +39,8 @@ Make training datasets by point-in-time join, fit and measure models on them, sc
 prove that an application gets the same scores.
 
 Results go to stdout, progress and errors to stderr.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 scores differ, 130 interrupted; after a failure
-nothing is written.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 scores or inputs differ or too few inputs have a
+value, 130 interrupted; after a failure nothing is written.
 """
 
 _DATASET_HELP = """\
@@ -88,13 +88,15 @@ example:
 _AGREE_HELP = """\
 Prove that an application gets the scores that the offline store would give: fetch each row's
 feature vector from the gateway and score it, join the same row as of the instant that the gateway
-stated and score that, and compare both scores and their inputs bit by bit. Writes to neither store.
+stated and score that, and compare both scores and their inputs bit by bit. Inputs are compared as
+the stores hold them, with their statuses: NaN is not null, -0.0 is not 0.0. An expired row may be
+gone online (NOT_FOUND for OUTSIDE_MAX_AGE). Writes to neither store.
 
 exit codes:
   0  all scores and inputs are equal
   1  could not compare: gateway down, another schema, unreadable source
   2  wrong usage
-  3  a score or an input differs
+  3  a score or an input differs, or too few inputs have a value (--min-coverage)
 
 example:
   evenstore-train agree --model model --repo feature_repo --gateway http://127.0.0.1:6566 \\
@@ -325,6 +327,14 @@ def _add_agree_options(command: _Parser) -> None:
         help="entity rows per request to the gateway (default: %(default)s)",
     )
     command.add_argument(
+        "--min-coverage",
+        type=_share,
+        default=0.1,
+        metavar="X",
+        help="least share of inputs, 0 to 1, that must not be null on both sides "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
         "--json", metavar="PATH", help="write the whole result as JSON; - for standard output"
     )
 
@@ -335,6 +345,14 @@ def _days(text: str) -> float:
         msg = f"not a number of days from 0 to {_MOST_DAYS:,}: {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return days
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0.0 <= share <= 1.0:
+        msg = f"not a share from 0 to 1: {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return share
 
 
 def _folds(text: str) -> int:

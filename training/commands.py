@@ -157,9 +157,10 @@ def _agree(arguments: argparse.Namespace) -> Outcome:
             gateway=arguments.gateway,
             entity_rows=arguments.entity_rows,
             batch_rows=arguments.batch_rows,
+            min_coverage=arguments.min_coverage,
         )
     )
-    exit_code = _DIFFERS if agreement.differences else 0
+    exit_code = 0 if agreement.is_proof else _DIFFERS
     text = render_agreement(agreement)
     document = json.dumps(agreement_document(agreement), indent=1, sort_keys=True)
     if arguments.json == _STDOUT:

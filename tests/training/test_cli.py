@@ -218,6 +218,8 @@ def test_failure_prints_error_and_hint_and_writes_nothing(
         ),
         (["agree", *_SCORE[1:], "--gateway", "localhost:1"], "not a URL"),
         (["agree", *_SCORE[1:], "--gateway", "http://h:1", "--batch-rows", "0"], "from 1"),
+        (["agree", *_SCORE[1:], "--gateway", "http://h:1", "--min-coverage", "1.1"], "from 0 to 1"),
+        (["agree", *_SCORE[1:], "--gateway", "http://h:1", "--min-coverage", "nan"], "from 0 to 1"),
         (["fit", "--out", "x", "--dataset", "d", "--purge-days", "nan"], "not a number of days"),
         (["fit", "--out", "x", "--dataset", "d", "--seed", "-1"], "not a whole number"),
     ],

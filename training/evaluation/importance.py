@@ -30,12 +30,16 @@ class Importance:
         mean: Mean drop; about 0 for a feature that does not matter, below it by chance.
         least: The smallest drop of the repeats.
         greatest: The largest.
+        n_rows: Test rows drawn; 0 in a record that was written before they were counted.
+        n_positives: Drawn rows whose label is true.
     """
 
     feature: str
     mean: float
     least: float
     greatest: float
+    n_rows: int = 0
+    n_positives: int = 0
 
 
 def permutation_importance(
@@ -63,5 +67,14 @@ def permutation_importance(
         shuffled = repeated.assign(**{name: np.concatenate([values[order] for order in orders])})
         scores = pipeline.predict_proba(shuffled)[:, 1].reshape(_N_REPEATS, -1)
         drops = [unshuffled - float(roc_auc_score(drawn_labels, row)) for row in scores]
-        found.append(Importance(name, sum(drops) / _N_REPEATS, min(drops), max(drops)))
+        found.append(
+            Importance(
+                feature=name,
+                mean=sum(drops) / _N_REPEATS,
+                least=min(drops),
+                greatest=max(drops),
+                n_rows=len(drawn),
+                n_positives=int(drawn_labels.sum()),
+            )
+        )
     return tuple(sorted(found, key=lambda item: (-item.mean, item.feature)))

@@ -62,7 +62,7 @@ def _split(record: ModelRecord) -> Iterator[str]:
     )
     yield ""
     yield from _table_head(
-        "fold", "train from", "to", "rows", "positive", "purged", "test from", "to", "rows",
+        "fold", "train from", "to", "rows", "positive", "purged", "test window from", "to", "rows",
         "positive", "test rows with a feature not found or too old",
     )  # fmt: skip
     for number, fold in enumerate(record.folds, start=1):
@@ -157,8 +157,9 @@ def _importance(importance: Sequence[Importance], figures: Sequence[str]) -> Ite
         yield ""
         return
     yield (
-        "ROC AUC lost when a feature's values are shuffled between the last fold's test rows. Of "
-        "two features that tell the same, each looks unimportant."
+        "ROC AUC lost when a feature's values are shuffled between the last fold's test rows: "
+        f"{importance[0].n_rows:,} of them, {importance[0].n_positives:,} positive. Of two "
+        "features that tell the same, each looks unimportant."
     )
     yield ""
     yield from _table_head("feature", "mean", "least", "greatest")

@@ -3,46 +3,34 @@
 Each row's feature vector is fetched from the gateway and scored; the same row is joined offline as
 of the very instant that the gateway's answer states, with all rows that exist now (`latest_truth`,
 as the online store holds them), and scored by the same model. Logistic regression sums in an order
-that the number of rows decides, so both sides are scored in the same batches.
+that the number of rows decides, so both sides are scored in the same batches. Inputs are compared
+too, as the stores hold them: rows without any value have equal scores and prove nothing.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from evenstore.client.answers import OnlineFeatures, Readiness
 from evenstore.client.http import FeatureClient
-from evenstore.client.values import Undecodable, decode_online, to_arrow
 from evenstore.clock import format_us
 from evenstore.errors import SchemaDriftError, TrainingError
 from evenstore.offline.history import read_history
 from evenstore.progress import open_progress
 from evenstore.schema.compile import compile_store
-from evenstore.schema.model import Field, RegistrySchema
+from evenstore.schema.model import RegistrySchema
 from evenstore.schema.repository import open_repository
 from evenstore.schema.request import resolve_service
 from evenstore.semantics import Knowledge
-from training.artefact import Artefact, check_schema, load_artefact
+from training.artefact import check_schema, load_artefact
 from training.entity_rows import check_request_rows, read_entity_rows
-from training.evaluation.metrics import Probabilities
-from training.frame import feature_frame
+from training.scoring.comparison import RowDifference, compare_scores
 
-__all__ = [
-    "Agreement",
-    "AgreementSettings",
-    "FeatureDifference",
-    "RowDifference",
-    "check_agreement",
-    "compare_scores",
-    "ulps_between",
-]
+__all__ = ["Agreement", "AgreementSettings", "check_agreement"]
 
 _AS_OF = "_agreement_as_of"
 
@@ -57,6 +45,7 @@ class AgreementSettings:
         gateway: Base URL of the running gateway.
         entity_rows: Parquet file with the join keys and request columns of the model's service.
         batch_rows: Entity rows per request.
+        min_coverage: The least share of inputs that must have a value on both sides, 0 to 1.
     """
 
     model: Path
@@ -64,36 +53,7 @@ class AgreementSettings:
     gateway: str
     entity_rows: Path
     batch_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureDifference:
-    """One input of the model that differs, as the model sees it; None for null."""
-
-    feature: str
-    online_value: float | str | None
-    offline_value: float | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RowDifference:
-    """One row whose score or inputs differ.
-
-    Attributes:
-        row_idx: Its place in the file, from 0.
-        entity_row: What was asked for, as text by column.
-        online_score: Of the gateway's vector.
-        offline_score: Of the joined vector.
-        ulps: How many float64 lie between the scores, one of them included.
-        features: The inputs that differ.
-    """
-
-    row_idx: int
-    entity_row: dict[str, str]
-    online_score: float
-    offline_score: float
-    ulps: int
-    features: tuple[FeatureDifference, ...]
+    min_coverage: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +68,8 @@ class Agreement:
         last_as_of: The latest.
         n_rows: Rows compared.
         n_features: Inputs of the model per row.
+        n_inputs_not_null: Inputs, over all rows, that have a value on both sides; NaN is one.
+        min_coverage: The least share of such inputs that was asked for.
         differences: Rows that differ in score or inputs, in the file's order.
     """
 
@@ -118,6 +80,8 @@ class Agreement:
     last_as_of: str
     n_rows: int
     n_features: int
+    n_inputs_not_null: int
+    min_coverage: float
     differences: tuple[RowDifference, ...]
 
     @property
@@ -127,8 +91,28 @@ class Agreement:
 
     @property
     def n_inputs_differing(self) -> int:
-        """Inputs of the model that differ, over all rows."""
+        """Inputs of the model that differ in value or status, over all rows."""
         return sum(len(row.features) for row in self.differences)
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the model, over all rows."""
+        return self.n_rows * self.n_features
+
+    @property
+    def coverage(self) -> float:
+        """Share of the inputs that have a value on both sides."""
+        return self.n_inputs_not_null / self.n_inputs
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether enough inputs have values for equal scores to mean something."""
+        return self.coverage >= self.min_coverage
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether nothing differs and enough was compared."""
+        return self.is_covered and not self.differences
 
 
 def check_agreement(settings: AgreementSettings) -> Agreement:
@@ -170,6 +154,7 @@ def check_agreement(settings: AgreementSettings) -> Agreement:
             event_timestamp_column=_AS_OF,
         )
         progress.advance(rows.num_rows)
+    comparison = compare_scores(artefact, rows, answers, offline)
     return Agreement(
         feature_service=request.name,
         gateway=settings.gateway,
@@ -178,51 +163,10 @@ def check_agreement(settings: AgreementSettings) -> Agreement:
         last_as_of=format_us(int(as_of_us.max())),
         n_rows=rows.num_rows,
         n_features=len(artefact.record.features),
-        differences=tuple(compare_scores(artefact, rows, answers, offline)),
+        n_inputs_not_null=comparison.n_inputs_not_null,
+        min_coverage=settings.min_coverage,
+        differences=comparison.differences,
     )
-
-
-def compare_scores(
-    artefact: Artefact, rows: pa.Table, answers: Sequence[OnlineFeatures], offline: pa.Table
-) -> list[RowDifference]:
-    """Score both sides batch by batch and return the rows that differ.
-
-    Args:
-        artefact: The model.
-        rows: What was asked for.
-        answers: The gateway's, one per batch; together as long as the rows.
-        offline: The joined rows.
-
-    Raises:
-        TrainingError: The gateway's answer lacks a feature, or has a value of another type; or a
-            value is infinite.
-    """
-    differences: list[RowDifference] = []
-    features, start = artefact.record.features, 0
-    for answer in answers:
-        as_of_us = np.full(len(answer), answer.as_of_us, dtype=np.int64)
-        frames = [
-            feature_frame(table, features, as_of_us=as_of_us)
-            for table in (_online_table(answer, features), offline.slice(start, len(answer)))
-        ]
-        scores = [artefact.score_frame(frame) for frame in frames]
-        differences += _differences(rows.slice(start, len(answer)), frames, scores, start)
-        start += len(answer)
-    return differences
-
-
-def ulps_between(one: float, other: float) -> int:
-    """Count the steps from one finite float64 to the next that lie between two; 0 when equal.
-
-    0.0 and -0.0 are a step apart, as they differ in a bit.
-    """
-    return abs(_ordered(one) - _ordered(other))
-
-
-def _ordered(value: float) -> int:
-    bits: int = struct.unpack("<q", struct.pack("<d", value))[0]
-    # Negative floats count downwards from -1, so that neighbours have neighbouring numbers.
-    return bits if bits >= 0 else -(bits + 2**63) - 1
 
 
 def _refuse_other_schema(readiness: Readiness, registry: RegistrySchema) -> None:
@@ -257,62 +201,3 @@ def _ask(
             answers.append(answer)
             progress.advance(batch.num_rows)
     return answers
-
-
-def _online_table(answer: OnlineFeatures, features: tuple[Field, ...]) -> pa.Table:
-    columns = {}
-    for field in features:
-        if field.name not in answer.values:
-            msg = f"the gateway's answer lacks `{field.name}`"
-            raise TrainingError(
-                msg, hint="apply the registry and let the gateway load it, then retry"
-            )
-        values = decode_online(field.dtype, answer.values[field.name], answer.statuses[field.name])
-        for value in values:
-            if isinstance(value, Undecodable):
-                msg = f"`{field.name}`: the gateway gave {value.raw} for {field.dtype.value}"
-                raise TrainingError(
-                    msg, hint="`evenstore-parity check` shows every value that is not as declared"
-                )
-        columns[field.name] = to_arrow(field.dtype, values)
-    return pa.table(columns)
-
-
-def _differences(
-    rows: Any, frames: Sequence[Any], scores: Sequence[Probabilities], start: int
-) -> list[RowDifference]:
-    online, offline = frames
-    differing = {name: _differs(online[name], offline[name]) for name in online.columns}
-    is_any = scores[0].view(np.int64) != scores[1].view(np.int64)
-    for flags in differing.values():
-        is_any |= flags
-    return [
-        RowDifference(
-            row_idx=start + int(i),
-            entity_row={name: str(rows.column(name)[int(i)].as_py()) for name in rows.column_names},
-            online_score=float(scores[0][i]),
-            offline_score=float(scores[1][i]),
-            ulps=ulps_between(float(scores[0][i]), float(scores[1][i])),
-            features=tuple(
-                FeatureDifference(name, _plain(online[name][i]), _plain(offline[name][i]))
-                for name, flags in differing.items()
-                if flags[i]
-            ),
-        )
-        for i in np.flatnonzero(is_any)
-    ]
-
-
-def _differs(online: Any, offline: Any) -> Any:
-    if online.dtype == object:
-        pairs = zip(online, offline, strict=True)
-        return np.array([a != b for a, b in pairs], dtype=np.bool_)
-    one, other = online.to_numpy(), offline.to_numpy()
-    is_equal = one.view(np.int64) == other.view(np.int64)
-    return ~(is_equal | (np.isnan(one) & np.isnan(other)))
-
-
-def _plain(value: Any) -> float | str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return None if np.isnan(value) else float(value)

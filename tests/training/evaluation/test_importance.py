@@ -34,6 +34,7 @@ def test_only_the_feature_that_decides_the_score_is_important() -> None:
     frame, labels = _frame(400)
     found = permutation_importance(_FirstColumn(), frame, labels, np.arange(400), seed=0)
     assert [item.feature for item in found] == ["signal", "country", "noise"]
+    assert {(item.n_rows, item.n_positives) for item in found} == {(400, int(labels.sum()))}
     assert found[0].mean > 0.3
     assert found[0].least <= found[0].mean <= found[0].greatest
     assert {(item.mean, item.least, item.greatest) for item in found[1:]} == {(0.0, 0.0, 0.0)}
@@ -47,6 +48,8 @@ def test_at_most_5000_rows_are_drawn_by_the_seed() -> None:
         for seed in (3, 3, 4)
     )
     assert set(model.n_rows) == {5_000, 15_000}
+    assert {item.n_rows for item in one} == {5_000}
+    assert one[0].n_positives == pytest.approx(0.4 * 5_000, abs=200)
     assert one == again
     assert one != other
     assert one[0].mean == pytest.approx(other[0].mean, abs=0.05)

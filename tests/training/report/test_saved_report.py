@@ -55,7 +55,10 @@ def test_report_has_a_page_all_numbers_and_figures(record: ModelRecord, report: 
     for fold in record.folds:
         assert f"| {fold.evaluation.model.roc_auc:.4f} |" in page
         assert f"| {fold.split.cut[:10]} |" in page
+    test = record.last_fold.evaluation.test
     for text in (
+        "| purged | test window from | to |",
+        f"the last fold's test rows: {test.n_rows:,} of them, {test.n_positives:,} positive.",
         "600 entity rows with 6 features of `checkout_v1`",
         "The saved model is that of fold 3",
         "`activity__spend`, `activity__orders` alone",

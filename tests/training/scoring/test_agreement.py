@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.redis_server import RedisServer
 from tests.training.served_shop import N_CUSTOMERS, SERVICE, ServedShop, open_served_shop
 from training.cli import main
-from training.scoring.agreement import ulps_between
+from training.scoring.comparison import ulps_between
 
 Capture = pytest.CaptureFixture[str]
 
-_KNOWN = 7
+_KNOWN, _NULL, _EXPIRED = 7, 3, 5
+_ZERO = 19
 
 
 @pytest.fixture(scope="module")
@@ -67,27 +70,40 @@ def test_every_score_is_equal_to_the_last_bit(
     assert _agree(shop, model, "--json", str(tmp_path / "agree.json")) == 0
     out = capsys.readouterr().out.splitlines()
     n_rows = pq.read_metadata(shop.entity_rows).num_rows
+    document = json.loads((tmp_path / "agree.json").read_text())
     assert out[0].endswith("as of 2011-12-10T00:00:00Z, where the gateway's clock is frozen")
+    share = f"{document['n_inputs_not_null']:,} of {n_rows * 8:,} not null on both sides"
     assert out[-2:] == [
-        f"inputs: {n_rows * 8:,} values, 0 differ",
+        f"inputs: {share} ({document['coverage']:.1%}), all equal",
         f"scores: {n_rows} rows, {n_rows} equal to the last bit",
     ]
-    document = json.loads((tmp_path / "agree.json").read_text())
     assert document["n_scores_equal"] == n_rows
+    assert document["n_inputs"] == n_rows * 8
+    assert 0.5 < document["coverage"] == document["n_inputs_not_null"] / (n_rows * 8) < 1.0
     assert document["differences"] == []
     # Unknown, null, NaN and expired keys are among the rows.
     keys = set(pq.read_table(shop.entity_rows)["customer_id"].to_pylist())
     assert keys >= {3, 4, 5, N_CUSTOMERS, N_CUSTOMERS + 1}
 
 
-def test_rows_whose_keys_do_not_exist_agree_as_nulls(
+def test_rows_whose_keys_do_not_exist_are_equal_and_prove_nothing(
     shop: ServedShop, model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     rows = pq.read_table(shop.entity_rows).slice(0, 3)
     rows = rows.set_column(0, "customer_id", pa.array([10**12, -1, 2**62]))
     pq.write_table(rows, tmp_path / "rows.parquet")
-    assert _agree(shop, model, rows=tmp_path / "rows.parquet") == 0
-    assert "scores: 3 rows, 3 equal to the last bit" in capsys.readouterr().out
+    lines = [
+        "inputs: 0 of 24 not null on both sides (0.0%), all equal",
+        "scores: 3 rows, 3 equal to the last bit",
+    ]
+    assert _agree(shop, model, "--min-coverage", "0", rows=tmp_path / "rows.parquet") == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-2:] == lines
+    assert "proves nothing" not in out
+    assert _agree(shop, model, rows=tmp_path / "rows.parquet") == 3
+    out = capsys.readouterr().out
+    assert out.splitlines()[-2:] == lines
+    assert "at least 10.0% are asked for (`--min-coverage`); a comparison of nothing" in out
 
 
 def test_planted_value_is_found_with_row_scores_and_feature(
@@ -129,6 +145,63 @@ def test_input_that_differs_is_found_where_the_score_does_not(
         shop.put_back("spend", _KNOWN, before)
     out = capsys.readouterr().out
     assert f"activity__spend online={math.nextafter(offline, 100.0)!r} offline={offline!r}" in out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Each gives the model the very number that the offline value gives it.
+        (
+            "orders",
+            _KNOWN,
+            2**53 + _KNOWN + 1,
+            f"online={2**53 + _KNOWN + 1} offline={2**53 + _KNOWN}",
+        ),
+        ("favourites", _KNOWN, list("abc"), "online=['a', 'b', 'c'] offline=['a', 'a', 'a']"),
+        ("spend", _NULL, math.nan, "online='nan' PRESENT offline=null NULL_VALUE"),
+        ("spend", _ZERO, -0.0, "online=-0.0 offline=0.0"),
+    ],
+    ids=["int64-above-2^53", "list-of-the-same-length", "nan-for-null", "negative-zero"],
+)
+def test_input_that_a_model_cannot_tell_apart_is_found(
+    shop: ServedShop, model: Path, capsys: Capture, case: tuple[str, int, object, str]
+) -> None:
+    feature, customer_id, planted, shown = case
+    before = shop.plant_value(feature, customer_id, planted)
+    try:
+        assert _agree(shop, model) == 3
+    finally:
+        shop.put_back(feature, customer_id, before)
+    lines = capsys.readouterr().out.splitlines()
+    (row, *_) = [line for line in lines if line.startswith("row ")]
+    assert f"customer_id={customer_id} " in row
+    assert f"(0 ulps apart); activity__{feature} {shown}" in row
+    n_rows = pq.read_metadata(shop.entity_rows).num_rows
+    assert lines[-1] == f"scores: {n_rows} rows, {n_rows} equal to the last bit"
+    assert lines[-2].endswith(" differ")
+
+
+def test_null_of_another_status_is_found_unless_the_row_expired(
+    shop: ServedShop, model: Path, capsys: Capture
+) -> None:
+    with _removed(shop, _NULL):
+        assert _agree(shop, model) == 3
+    out = capsys.readouterr().out
+    assert "activity__spend online=null NOT_FOUND offline=null NULL_VALUE" in out
+    with _removed(shop, _EXPIRED):
+        assert _agree(shop, model) == 0
+
+
+@contextmanager
+def _removed(shop: ServedShop, customer_id: int) -> Iterator[None]:
+    key = EntityKeyEncoder(shop.view.join_keys, "tiny").encode((customer_id,))
+    before = shop.redis.execute_command("DUMP", key)
+    assert before
+    shop.redis.execute_command("DEL", key)
+    try:
+        yield
+    finally:
+        shop.redis.execute_command("RESTORE", key, 0, before)
 
 
 def test_other_schema_dead_gateway_and_missing_column_exit_1(
