@@ -32,8 +32,8 @@ def build_point_in_time_sql(
     A feature row qualifies when its event timestamp is not after the as-of instant and, in as-known
     mode on a source with created timestamps, its created timestamp is not after the known-at
     instant. Rows older than the ttl still qualify: that they are there and expired is the answer.
-    Every feature row is given its place in the total order as one integer, and the greatest wins;
-    rows that tie on both timestamps are placed by content.
+    Every feature row of an asked entity is given its place in the total order as one integer, and
+    the greatest wins; rows that tie on both timestamps are placed by content.
 
     Args:
         source: The view's files.
@@ -63,7 +63,7 @@ with feature_rows as materialized (
 ),
 ordered as materialized (
   select *, row_number() over (order by {_total_order(view)}) as {ROW_ORDER}
-  from feature_rows
+  from feature_rows f{_of_asked_entities(read, entity_relation)}
 ),
 winner as (
   select e.{ROW_IDX}, max(f.{ROW_ORDER}) as {ROW_ORDER}
@@ -91,11 +91,23 @@ def _ascending(field: Field) -> str:
     return f"{quote_identifier(field.name)} asc nulls first"
 
 
-def _qualifies(read: ViewRead, source: SourceFiles, knowledge: Knowledge) -> str:
-    conditions = [
+def _of_asked_entities(read: ViewRead, entity_relation: str) -> str:
+    """Leave rows of other entities out before they are sorted: few entities are asked for often."""
+    if not read.view.join_keys:
+        return ""
+    condition = "\n    and ".join(_has_key(read))
+    return f"\n  semi join {quote_identifier(entity_relation)} e\n    on {condition}"
+
+
+def _has_key(read: ViewRead) -> list[str]:
+    return [
         f"f.{quote_identifier(key.name)} = e.{quote_identifier(column)}"
         for key, column in zip(read.view.join_keys, read.key_columns, strict=True)
     ]
+
+
+def _qualifies(read: ViewRead, source: SourceFiles, knowledge: Knowledge) -> str:
+    conditions = _has_key(read)
     conditions.append(f"f.{EVENT_US} <= e.{AS_OF_US}")
     if knowledge is Knowledge.AS_KNOWN and source.created is not None:
         conditions.append(f"f.{CREATED_US} <= e.{KNOWN_AT_US}")

@@ -35,7 +35,7 @@ __all__ = ["NO_INCIDENTS", "Incidents", "LateEvents", "Outage", "load_incidents"
 
 _HINT = (
     'the form: {"outages": [{"since": "2011-03-05T02:00:00Z", "until": "..."}], '
-    '"late_events": [{"since": "...", "until": "...", "arrived": "..."}]}; every instant with a zone'
+    '"late_events": [{"since": "...", "until": "...", "arrived": "..."}]}; each instant has a zone'
 )
 
 

@@ -18,12 +18,17 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> No
     assert [item.name for item in path.parent.iterdir()] == ["x.txt"]
 
 
+def _write_and_fail(path: Path) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text("two")
+        raise OSError(5, "planted")
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("one")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as temporary:
-        temporary.write_text("two")
-        raise ZeroDivisionError
+    with pytest.raises(ConfigurationError, match="planted"):
+        _write_and_fail(path)
     assert path.read_text() == "one"
     assert [item.name for item in tmp_path.iterdir()] == ["x.txt"]
 

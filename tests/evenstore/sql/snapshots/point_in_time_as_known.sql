@@ -10,7 +10,9 @@ from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_
 ),
 ordered as materialized (
   select *, row_number() over (order by _event_us, _created_us nulls first, "last_at" asc nulls first, "rates" asc nulls first, "trips" asc nulls first) as _row_order
-  from feature_rows
+  from feature_rows f
+  semi join "entity_rows" e
+    on f."driver_id" = e."driver_id"
 ),
 winner as (
   select e._row_idx, max(f._row_order) as _row_order
