@@ -86,8 +86,7 @@ def _run(settings: DemoSettings) -> int:
         walk.look_up(gateway)
         models = walk.models()
         models.train(MODELS)
-        models.score(MODELS, gateway)
-        verdict = walk.check_parity(gateway)
+        verdict = models.compare(MODELS, gateway, walk.parity_check(gateway))
     stopped = "the gateway is stopped, no key is left" if settings.is_external else _ALL_STOPPED
     _say(f"done in {time.monotonic() - started_s:.0f} s: {stopped}")
     _say(verdict)

@@ -180,11 +180,14 @@ class ModelSteps:
         for fit in finished:
             self.steps.quote(fit.stdout)
 
-    def score(self, models: Sequence[ShopModel], gateway: Gateway) -> None:
-        """Score all customers as the nightly batch does, and golden rows on both sides' vectors.
+    def compare(self, models: Sequence[ShopModel], gateway: Gateway, parity: Command) -> str:
+        """Score all customers as the nightly batch does, golden rows on both sides, and run parity.
+
+        Returns:
+            The verdict of parity.
 
         Raises:
-            CommandError: Scores differ between the sides, or could not be compared.
+            CommandError: Scores or stores differ, or could not be compared.
         """
         customers = self._shop / "customers.parquet"
         batch = Command(
@@ -198,10 +201,12 @@ class ModelSteps:
                 "--json",
             ),
         )
-        with self.steps.step("scores") as did:
+        with self.steps.step("scores and parity") as did:
             list_customers(self.lines, customers)
             agreements = [self._agree(model, gateway) for model in models]
-            scored, *agreed = self.runner.run_all("scores", [batch, *agreements])
+            # The longest first: two run at a time.
+            commands = [parity, *agreements, batch]
+            checked, *agreed, scored = self.runner.run_all("scores and parity", commands)
             batch_report = json.loads(scored.stdout)
             did.append(
                 f"{CHURN.service} of all {batch_report['n_rows']:,} customers, "
@@ -209,6 +214,9 @@ class ModelSteps:
             )
             for model, finished in zip(models, agreed, strict=True):
                 did.append(f"{model.service} {finished.stdout.splitlines()[-1]}")
+        printed, _, verdict = checked.stdout.rstrip().rpartition("\n")
+        self.steps.quote(printed)
+        return verdict
 
     def _fit(self, model: ShopModel, notes: Sequence[str]) -> Command:
         features = [("--baseline-feature", name) for name in model.baseline_features]

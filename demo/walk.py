@@ -185,28 +185,19 @@ class Walk:
             self.steps, self.settings, self.runner, self.lines, self._newest_us, self.clock
         )
 
-    def check_parity(self, gateway: Gateway) -> str:
-        """Compare both stores; returns the verdict line.
-
-        Raises:
-            CommandError: They differ, or could not be compared.
-        """
-        with self.steps.step("parity") as did:
-            report = self.settings.home / "parity.json"
-            finished = self.runner.run(
-                "parity",
-                "evenstore-parity",
+    def parity_check(self, gateway: Gateway) -> Command:
+        """Return the command that compares both stores."""
+        return Command(
+            "evenstore-parity",
+            (
                 "check",
                 *("--repo", self.settings.repo),
                 *("--gateway", gateway.url),
                 *("--feature-service", _SERVICE),
                 *("--seed", str(self.settings.seed)),
-                *("--json", report),
-            )
-            did.append(f"report: {self.settings.show(report)}")
-        printed, _, verdict = finished.stdout.rstrip().rpartition("\n")
-        self.steps.quote(printed)
-        return verdict
+                *("--json", self.settings.home / "parity.json"),
+            ),
+        )
 
     def _draw_incidents(self) -> str:
         self.incidents = self.lines.with_name("incidents.json")

@@ -44,7 +44,6 @@ def build_latest_rows_sql(
     """
     keys = ", ".join(quote_identifier(key.name) for key in view.join_keys)
     by_entity = f"partition by {keys}" if keys else ""
-    by_instant = f"partition by {', '.join(filter(None, [keys, EVENT_US, CREATED_US]))}"
     content = [quote_identifier(field.name) for field in content_columns(view)]
     packed = ", ".join(f"c{i} := {name}" for i, name in enumerate(content))
     names = [*(key.name for key in view.join_keys), *(field.name for field in view.features)]
@@ -57,16 +56,23 @@ def build_latest_rows_sql(
 with feature_rows as (
 {build_feature_rows_sql(source, view)}
 ),
+newest as (
+  select
+    *,
+    count(*) over entity as {N_ROWS}
+  from feature_rows
+  where {qualifies}
+  window entity as ({by_entity})
+  qualify rank() over (entity order by {_NEWEST_FIRST}) = 1
+),
 placed as (
   select
     *,
     row_number() over (entity order by {_greatest_first(content)}) as {PLACE},
-    count(*) over entity as {N_ROWS},
-    min(struct_pack({packed})) over instant
-      is distinct from max(struct_pack({packed})) over instant as {IS_AMBIGUOUS}
-  from feature_rows
-  where {qualifies}
-  window entity as ({by_entity}), instant as ({by_instant})
+    min(struct_pack({packed})) over entity
+      is distinct from max(struct_pack({packed})) over entity as {IS_AMBIGUOUS}
+  from newest
+  window entity as ({by_entity})
 )
 select
   {columns},
@@ -78,9 +84,12 @@ from placed
 where {PLACE} = 1"""
 
 
+_NEWEST_FIRST = f"{EVENT_US} desc, {CREATED_US} desc nulls last"
+
+
 def _greatest_first(content: list[str]) -> str:
-    stamps = [f"{EVENT_US} desc", f"{CREATED_US} desc nulls last"]
-    return ", ".join(stamps + [f"{name} desc nulls last" for name in content])
+    # Among rows tied on both timestamps only content decides.
+    return ", ".join([_NEWEST_FIRST, *(f"{name} desc nulls last" for name in content)])
 
 
 def build_earliest_event_sql(source: SourceFiles, view: FeatureViewSchema) -> str:

@@ -7,16 +7,23 @@ select
   epoch_us("created") as _created_us
 from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)
 ),
+newest as (
+  select
+    *,
+    count(*) over entity as _n_rows
+  from feature_rows
+  where _event_us between 0 and 10
+  window entity as ()
+  qualify rank() over (entity order by _event_us desc, _created_us desc nulls last) = 1
+),
 placed as (
   select
     *,
     row_number() over (entity order by _event_us desc, _created_us desc nulls last, "last_at" desc nulls last, "rates" desc nulls last, "trips" desc nulls last) as _place,
-    count(*) over entity as _n_rows,
-    min(struct_pack(c0 := "last_at", c1 := "rates", c2 := "trips")) over instant
-      is distinct from max(struct_pack(c0 := "last_at", c1 := "rates", c2 := "trips")) over instant as _is_ambiguous
-  from feature_rows
-  where _event_us between 0 and 10
-  window entity as (), instant as (partition by _event_us, _created_us)
+    min(struct_pack(c0 := "last_at", c1 := "rates", c2 := "trips")) over entity
+      is distinct from max(struct_pack(c0 := "last_at", c1 := "rates", c2 := "trips")) over entity as _is_ambiguous
+  from newest
+  window entity as ()
 )
 select
   "trips",
