@@ -89,8 +89,8 @@ def _label_returns(lines: Path, rows: Path, *, data_end_us: int, clock: Clock) -
     )
     did = (
         (
-            f"{report.n_rows:,} lines of known customers, {report.positive_rate:.2%} returned "
-            f"within 60 days; {report.n_censored:,} too recent to tell"
+            f"{report.n_rows:,} lines of one invoice in {_ONE_INVOICE_IN}, "
+            f"{report.positive_rate:.2%} returned within 60 days; {report.n_censored:,} too recent"
         ),
         (
             f"{report.n_cancellations:,} cancellations: {report.n_unmatched:,} without an earlier "
@@ -106,7 +106,11 @@ def _label_returns(lines: Path, rows: Path, *, data_end_us: int, clock: Clock) -
         (
             f"Label noise: of {report.n_cancellations:,} cancellations {report.n_unmatched:,} have "
             f"no earlier sale, {report.n_ambiguous:,} have several (the nearest is taken); "
-            f"{report.n_late:,} came after the 60 days and count as no."
+            f"{report.n_returned_late:,} of the labelled rows came back only later and count as no."
+        ),
+        (
+            f"One invoice in {_ONE_INVOICE_IN} is taken, by its number; all lines take part in the "
+            "matching. In the first 90 days the features' windows are cut by the start of the data."
         ),
         f"{report.n_censored:,} rows whose 60 days are not over are left out, never called no.",
     )

@@ -48,8 +48,8 @@ Join entity rows (a Parquet file with join keys, a zoned event timestamp and a l
 features of a feature service, each as of its row's event timestamp.
 
 example:
-  evenstore-train dataset --repo feature_repo --feature-service checkout_v1 \\
-    --entity-rows entity_rows.parquet --label buys_again_60d \\
+  evenstore-train dataset --repo feature_repo --feature-service churn_v1 \\
+    --entity-rows entity_rows.parquet --label buys_within_60d \\
     --label-timestamp label_timestamp --knowledge as_known --out dataset.parquet
 """
 
@@ -63,12 +63,12 @@ the last window is the one that is written.
 
 examples:
   evenstore-train fit --dataset dataset.parquet --out model \\
-    --baseline-feature customer_activity__recency_days
+    --baseline-feature customer_activity__days_since_last_order
 
-  evenstore-train fit --repo feature_repo --feature-service checkout_v1 \\
-    --entity-rows entity_rows.parquet --label buys_again_60d \\
+  evenstore-train fit --repo feature_repo --feature-service churn_v1 \\
+    --entity-rows entity_rows.parquet --label buys_within_60d \\
     --label-timestamp label_timestamp --knowledge as_known --compare-knowledge \\
-    --folds 4 --test-share 0.4 --segment customer_activity__last_country \\
+    --folds 4 --test-share 0.4 --segment customer_profile__country \\
     --out model --report report
 """
 

@@ -28,19 +28,16 @@ def build_latest_rows_sql(
     Args:
         source: The view's files.
         view: The view.
-        since_us: Earliest event timestamp, inclusive, in microseconds.
-        until_us: Latest event timestamp, inclusive, in microseconds.
-
-    Returns:
-        One SELECT statement without side effects.
+        since_us: Earliest event timestamp in microseconds; both ends are inclusive.
+        until_us: Latest event timestamp.
 
     Shapes:
         out: one row per entity key x (join keys, features, `_event_us`, `_created_us`, `_n_rows`,
             `_is_ambiguous`); no order.
 
     Guarantees:
-        `_n_rows` counts the entity's rows in the interval. `_is_ambiguous` tells that the winner is
-        tied on both timestamps with a row of other content, so that content decided.
+        One SELECT without side effects. `_n_rows` counts the entity's rows in the interval.
+        `_is_ambiguous`: the winner is tied on both timestamps with a row of other content.
     """
     keys = ", ".join(quote_identifier(key.name) for key in view.join_keys)
     by_entity = f"partition by {keys}" if keys else ""
@@ -57,9 +54,7 @@ with feature_rows as (
 {build_feature_rows_sql(source, view)}
 ),
 newest as (
-  select
-    *,
-    count(*) over entity as {N_ROWS}
+  select *, count(*) over entity as {N_ROWS}
   from feature_rows
   where {qualifies}
   window entity as ({by_entity})

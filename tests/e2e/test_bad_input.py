@@ -110,7 +110,7 @@ def test_second_demo_at_the_same_time_is_refused(tmp_path: Path) -> None:
     assert "another `make demo`" in refused.stderr
 
 
-PHASES = ("redis", "shop data", "feast apply", "feast materialize", "gateway", "churn_v1 entity rows")
+PHASES = ("redis", "shop data", "feast apply", "feast materialize", "gateway", "churn_v1 entity")
 
 
 @pytest.mark.slow

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evenstore.clock import Clock, format_us
+from evenstore.errors import EntityRowsError, TrainingError
 from evenstore.offline.history import read_history
 from evenstore.progress import Progress
 from evenstore.schema.compile import compile_store
+from evenstore.schema.model import Field
 from evenstore.schema.repository import open_repository
 from evenstore.schema.request import FeatureRequest, resolve_service
 from evenstore.semantics import Knowledge, Status
@@ -96,9 +99,11 @@ def score_file(settings: ScoreSettings, *, clock: Clock, progress: Progress) -> 
         The file is written whole or not at all.
 
     Raises:
-        TrainingError: The folder holds no model, or a feature has a value that it cannot take.
+        TrainingError: The folder holds no model, a feature has a value that it cannot take, or no
+            row has any feature.
         SchemaDriftError: The feature service is not what the model was trained on.
-        EntityRowsError: The rows lack a column, or have one that cannot be used.
+        EntityRowsError: The rows lack a column, have one that cannot be used, or an instant lies in
+            the future.
         ConfigurationError: There is no repo or file, or nothing can be written.
         SourceUnavailableError: A source cannot be read.
     """
@@ -119,9 +124,7 @@ def score_file(settings: ScoreSettings, *, clock: Clock, progress: Progress) -> 
     )
     progress.advance()
     scores = artefact.score(joined, as_of_us=as_of_us)
-    n_missing = np.zeros(rows.num_rows, dtype=np.int32)
-    for field in record.features:
-        n_missing += joined.column(status_of(field.name)).to_numpy() != Status.PRESENT
+    n_missing = _count_missing(joined, record.features)
     progress.advance()
     made = (pa.array(scores), entity_table.column("as_of"), pa.array(n_missing))
     for name, values in zip(MADE_COLUMNS, made, strict=True):
@@ -151,6 +154,25 @@ def _read_rows(
         made_columns=MADE_COLUMNS,
     )
     if column is not None:
-        return rows, instants_of(rows, column)
-    instant_us = clock.now_us() if settings.as_of_us is None else settings.as_of_us
-    return rows, np.full(rows.num_rows, instant_us, dtype=np.int64)
+        as_of_us = instants_of(rows, column)
+    else:
+        instant_us = clock.now_us() if settings.as_of_us is None else settings.as_of_us
+        as_of_us = np.full(rows.num_rows, instant_us, dtype=np.int64)
+    if int(as_of_us.max()) > clock.now_us():
+        msg = f"a row's instant, {format_us(int(as_of_us.max()))}, is still to come"
+        raise EntityRowsError(msg, hint="nobody knows features of the future: take now, or before")
+    return rows, as_of_us
+
+
+def _count_missing(joined: pa.Table, features: tuple[Field, ...]) -> npt.NDArray[np.int32]:
+    """Count the features without a value in each row; rows without any at all are no answer."""
+    n_missing = np.zeros(joined.num_rows, dtype=np.int32)
+    for field in features:
+        n_missing += joined.column(status_of(field.name)).to_numpy() != Status.PRESENT
+    if (n_missing == len(features)).all():
+        msg = f"none of {len(n_missing):,} rows has any of the {len(features)} features"
+        raise TrainingError(
+            msg,
+            hint="are the keys those of the feature tables, and is the instant within their ttl?",
+        )
+    return n_missing

@@ -9,9 +9,7 @@ select
 from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)
 ),
 newest as (
-  select
-    *,
-    count(*) over entity as _n_rows
+  select *, count(*) over entity as _n_rows
   from feature_rows
   where _event_us between -5 and 10
     and "driver_id" is not null

@@ -8,9 +8,7 @@ select
 from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)
 ),
 newest as (
-  select
-    *,
-    count(*) over entity as _n_rows
+  select *, count(*) over entity as _n_rows
   from feature_rows
   where _event_us between 0 and 10
   window entity as ()
