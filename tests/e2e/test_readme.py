@@ -15,6 +15,7 @@ from tests.e2e.model_reports import assert_equal_reports
 from tests.e2e.walkthrough import free_port, left_running
 from tests.repo.sources import ROOT
 from tests.support.redis_process import wait_until
+from tests.support.scale import scaled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(700)]
 
@@ -52,6 +53,8 @@ def test_readme_command_prints_what_the_readme_says(block: Block, tmp_path: Path
     uses_real_data = DATA in block.name
     if uses_real_data and not REAL_DATA.exists():
         pytest.skip("the real data set is not beside this clone")
+    if block.name == "make demo" and REAL_DATA.exists() and scaled(0, 1) == 0:
+        pytest.skip("runs in `make test-full`: the same steps run on the real data, and make serve")
     # Without what `make test` hands down: a user's make is nobody's child.
     environ = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
     environ.pop("MFLAGS", None)
