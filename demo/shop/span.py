@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evenstore.clock import Clock, us_to_datetime
+from evenstore.clock import Clock, datetime_to_us
 from evenstore.errors import TransformError
 
 __all__ = ["check_span"]
 
-_EARLIEST = datetime(1970, 1, 1)  # noqa: DTZ001 - lines have no zone.
 _LEAST_DAYS = 240
 _MOST_DAYS = 3_660
 
@@ -35,7 +34,8 @@ def check_span(path: Path, lines: pa.Table, clock: Clock) -> None:
         raise TransformError(msg, hint="the models need lines with a `CustomerID`")
     span = pc.min_max(lines["InvoiceDate"]).as_py()
     first, last = span["min"], span["max"]
-    if first < _EARLIEST or last > us_to_datetime(clock.now_us()).replace(tzinfo=None):
+    first_us, last_us = (datetime_to_us(at, naive_is_utc=True) for at in (first, last))
+    if first_us < 0 or last_us > clock.now_us():
         msg = f"`{path}`: lines from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
         raise TransformError(msg, hint="an `InvoiceDate` lies from 1970 to now")
     if not timedelta(days=_LEAST_DAYS) <= last - first <= timedelta(days=_MOST_DAYS):
