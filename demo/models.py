@@ -141,7 +141,7 @@ RETURNS = ShopModel(
 MODELS = (CHURN, RETURNS)
 _SEGMENT = "customer_profile__country"
 _TUNED = (
-    "The classifier's settings were chosen once among eight, on the folds of the real set: expect "
+    "The classifier's settings were chosen after eight trials on the folds of the real set: expect "
     "a little less on rows that nobody has looked at."
 )
 

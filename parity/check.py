@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from evenstore.client.answers import Readiness
 from evenstore.client.http import FeatureClient
-from evenstore.errors import SchemaDriftError
+from evenstore.client.served_schema import refuse_other_schema
 from evenstore.progress import open_progress
-from evenstore.schema.model import RegistrySchema
 from evenstore.schema.request import FeatureRequest, resolve_service
 from parity.compare import CellColumn
 from parity.golden import GoldenSet, draw_golden_set
@@ -36,7 +35,7 @@ def run_check(settings: CheckSettings) -> ParityReport:
         readiness = client.readiness()
         offline_side = OfflineSide(settings.repo)
         request = resolve_service(offline_side.registry, settings.feature_service)
-        _refuse_other_schema(readiness, offline_side.registry)
+        refuse_other_schema(readiness, offline_side.registry)
         with open_progress("entities", total=len(request.reads), unit="views") as progress:
             views = offline_side.read_entities(
                 request.reads, as_of_us=readiness.as_of_us, progress=progress
@@ -53,20 +52,6 @@ def run_check(settings: CheckSettings) -> ParityReport:
         progress.advance(golden.n_rows)
     features = _compare(request, golden, rows, offline, online)
     return _report(settings, readiness, golden, online, features)
-
-
-def _refuse_other_schema(readiness: Readiness, registry: RegistrySchema) -> None:
-    if readiness.project != registry.project:
-        msg = f"the gateway serves project `{readiness.project}`, the repo is `{registry.project}`"
-        raise SchemaDriftError(msg, hint="name the repo and the gateway of one project")
-    if readiness.schema_fingerprint != registry.fingerprint:
-        msg = (
-            f"the gateway serves schema {readiness.schema_fingerprint},"
-            f" the registry has {registry.fingerprint}"
-        )
-        raise SchemaDriftError(
-            msg, hint="wait until the gateway has loaded the last `feast apply`, or restart it"
-        )
 
 
 def _compare(

@@ -38,8 +38,8 @@ class Importance:
     mean: float
     least: float
     greatest: float
-    n_rows: int = 0
-    n_positives: int = 0
+    n_rows: int
+    n_positives: int
 
 
 def permutation_importance(

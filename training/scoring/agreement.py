@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from evenstore.client.answers import OnlineFeatures, Readiness
+from evenstore.client.answers import OnlineFeatures
 from evenstore.client.http import FeatureClient
+from evenstore.client.served_schema import refuse_other_schema
 from evenstore.clock import format_us
-from evenstore.errors import SchemaDriftError, TrainingError
+from evenstore.errors import TrainingError
 from evenstore.offline.history import read_history
 from evenstore.progress import open_progress
 from evenstore.schema.compile import compile_store
-from evenstore.schema.model import RegistrySchema
 from evenstore.schema.repository import open_repository
 from evenstore.schema.request import resolve_service
 from evenstore.semantics import Knowledge
@@ -134,7 +134,7 @@ def check_agreement(settings: AgreementSettings) -> Agreement:
         registry = compile_store(store)
         request = resolve_service(registry, artefact.record.feature_service)
         check_schema(artefact, request)
-        _refuse_other_schema(readiness, registry)
+        refuse_other_schema(readiness, registry)
         rows = read_entity_rows(settings.entity_rows)
         rows = check_request_rows(rows, request, made_columns=(_AS_OF,))
         rows = rows.select(
@@ -167,18 +167,6 @@ def check_agreement(settings: AgreementSettings) -> Agreement:
         min_coverage=settings.min_coverage,
         differences=comparison.differences,
     )
-
-
-def _refuse_other_schema(readiness: Readiness, registry: RegistrySchema) -> None:
-    served = (readiness.project, readiness.schema_fingerprint)
-    if served != (registry.project, registry.fingerprint):
-        msg = (
-            f"the gateway serves schema {served[1]} of project `{served[0]}`, the registry has "
-            f"{registry.fingerprint} of `{registry.project}`"
-        )
-        raise SchemaDriftError(
-            msg, hint="wait until the gateway has loaded the last `feast apply`, or restart it"
-        )
 
 
 def _ask(
