@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from evenstore.schema.files import TimestampColumn
 from evenstore.sql.quoting import quote_identifier
-from evenstore.sql.relation import build_instant_us, build_scan_sql
+from evenstore.sql.scan import build_scan_sql
+from evenstore.sql.types import build_instant_us
 
 __all__ = ["Pull", "build_pull_sql"]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError
-from evenstore.schema.files import SourceFiles, TimestampColumn
+from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema, Field, fold_name
-from evenstore.sql.quoting import quote_identifier, quote_literal
+from evenstore.sql.quoting import quote_identifier
+from evenstore.sql.scan import build_scan_sql
+from evenstore.sql.types import build_instant_us, build_typed_column
 
 __all__ = [
     "AS_OF_US",
@@ -26,11 +27,8 @@ __all__ = [
     "ROW_IDX",
     "ROW_ORDER",
     "build_feature_rows_sql",
-    "build_instant_us",
-    "build_scan_sql",
     "check_column_names",
     "content_columns",
-    "sql_type",
 ]
 
 EVENT_US = "_event_us"
@@ -58,33 +56,10 @@ _RESERVED = frozenset(
     }
 )
 
-_SQL_TYPES = {
-    Dtype.BYTES: "blob",
-    Dtype.STRING: "varchar",
-    Dtype.INT32: "integer",
-    Dtype.INT64: "bigint",
-    Dtype.FLOAT32: "float",
-    Dtype.FLOAT64: "double",
-    Dtype.BOOL: "boolean",
-    Dtype.UNIX_TIMESTAMP: "timestamptz",
-}
-
-
-def sql_type(dtype: Dtype) -> str:
-    """Return DuckDB's name of a declared type."""
-    element = _SQL_TYPES[dtype.element]
-    return f"{element}[]" if dtype.is_list else element
-
 
 def content_columns(view: FeatureViewSchema) -> tuple[Field, ...]:
     """Return the features in the order in which content breaks ties: by name."""
     return tuple(sorted(view.features, key=lambda field: field.name))
-
-
-def build_scan_sql(paths: tuple[str, ...]) -> str:
-    """Build the scan of some Parquet files, columns matched by name."""
-    listed = ", ".join(quote_literal(path) for path in paths)
-    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
 
 
 def check_column_names(names: Iterable[str], *, where: str) -> None:
@@ -128,7 +103,7 @@ def build_feature_rows_sql(source: SourceFiles, view: FeatureViewSchema) -> str:
     check_column_names((field.name for field in fields), where=view.name)
     named = dict(source.columns)
     selected = [
-        f"{_typed(named[field.name], field, source)} as {quote_identifier(field.name)}"
+        f"{build_typed_column(named[field.name], field, source)} as {quote_identifier(field.name)}"
         for field in fields
     ]
     selected.append(f"{build_instant_us(source.event)} as {EVENT_US}")
@@ -136,30 +111,3 @@ def build_feature_rows_sql(source: SourceFiles, view: FeatureViewSchema) -> str:
     selected.append(f"{created} as {CREATED_US}")
     columns = ",\n  ".join(selected)
     return f"select\n  {columns}\nfrom {build_scan_sql(source.paths)}"
-
-
-def _typed(column: str, field: Field, source: SourceFiles) -> str:
-    quoted = quote_identifier(column)
-    if field.dtype is Dtype.UNIX_TIMESTAMP:
-        instant_us = build_instant_us(
-            TimestampColumn(column, has_ns=column in source.timestamp_features)
-        )
-        return f"make_timestamptz({_floor(instant_us, 1_000_000)} * 1000000)"
-    if field.dtype is Dtype.UNIX_TIMESTAMP_LIST:
-        has_ns = column in source.timestamp_features
-        element_us = _floor("epoch_ns(x)", 1000) if has_ns else "epoch_us(x)"
-        seconds = _floor(element_us, 1_000_000)
-        return f"list_transform({quoted}, lambda x: make_timestamptz({seconds} * 1000000))"
-    return f"cast({quoted} as {sql_type(field.dtype)})"
-
-
-def build_instant_us(column: TimestampColumn) -> str:
-    """Build a timestamp column as int64 microseconds, floored; naive timestamps are UTC."""
-    quoted = quote_identifier(column.name)
-    # epoch_us() rounds nanoseconds (and has no form for zoned ones); a later instant would leak.
-    return _floor(f"epoch_ns({quoted})", 1000) if column.has_ns else f"epoch_us({quoted})"
-
-
-def _floor(value: str, unit: int) -> str:
-    # `//` truncates towards zero: before 1970 that is the later instant.
-    return f"(({value} - (({value} % {unit}) + {unit}) % {unit}) // {unit})"

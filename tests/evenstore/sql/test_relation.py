@@ -10,7 +10,8 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.model import FeatureViewSchema, Field
-from evenstore.sql.relation import check_column_names, content_columns, sql_type
+from evenstore.sql.relation import check_column_names, content_columns
+from evenstore.sql.types import sql_type
 
 
 @pytest.mark.parametrize("dtype", Dtype, ids=lambda dtype: dtype.value)
