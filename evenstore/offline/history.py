@@ -6,6 +6,7 @@ join and leaves the statuses away.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,16 @@ from evenstore.sql.point_in_time import build_point_in_time_sql
 from evenstore.sql.relation import AS_OF_US, EVENT_US, IS_AMBIGUOUS, N_ROWS
 
 __all__ = [
+    "HistoricalRead",
     "JoinedFeature",
     "describe_entities",
     "join_view",
+    "open_history",
     "read_history",
 ]
 
 _ENTITY_RELATION = "entity_rows"
+_INSTANT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,86 @@ class JoinedFeature:
     event_us: pa.Array
 
 
-def read_history(
+@dataclass(frozen=True)
+class HistoricalRead:
+    """A point-in-time read that runs when its result is asked for.
+
+    Attributes:
+        request: The resolved feature service or references.
+        sources: The files of each of `request.reads`, as they were when the read was opened.
+        entity_table: Join keys, request data and the instants; other columns are kept.
+        knowledge: Which rows may be known.
+        event_timestamp_column: The instants' column.
+        limits: Memory and threads of the join.
+    """
+
+    request: FeatureRequest
+    sources: tuple[SourceFiles, ...]
+    entity_table: pa.Table
+    knowledge: Knowledge
+    event_timestamp_column: str
+    limits: SessionLimits | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Entity rows, and rows of the result."""
+        return int(self.entity_table.num_rows)
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        """The result's columns: the entity rows' own, then those that the join adds."""
+        features = [
+            (column.output_name(full_feature_names=True), arrow_type(column.field.dtype))
+            for column in self.request.columns
+        ]
+        added = [pa.field(name, dtype) for name, dtype in features]
+        for name, _ in features:
+            added += [
+                pa.field(f"{name}__status", pa.int8()),
+                pa.field(f"{name}__event_timestamp", _INSTANT),
+            ]
+        return pa.schema([*self.entity_table.schema, *added])
+
+    def to_table(self) -> pa.Table:
+        """Join, and return the whole result.
+
+        Raises:
+            SourceUnavailableError: A source's files are missing or unreadable.
+            UnsupportedDtypeError: A list holds a null.
+        """
+        name = self.event_timestamp_column
+        as_of_us = to_instants_us(self.entity_table[name], name)
+        numbered = number_entity_rows(
+            self.entity_table,
+            self.request.entity_columns,
+            as_of_us=as_of_us,
+            known_at_us=as_of_us,
+        )
+        joined: dict[tuple[str, str], JoinedFeature] = {}
+        for read, source in zip(self.request.reads, self.sources, strict=True):
+            for feature in join_view(
+                source, read, numbered, knowledge=self.knowledge, limits=self.limits
+            ):
+                joined[read.output_name, feature.field.name] = feature
+        joined.update(_compute_on_demand(self.request, joined, self.entity_table))
+        return _assemble(self.request, joined, self.entity_table)
+
+    def to_reader(self, batch_rows: int = 65_536) -> pa.RecordBatchReader:
+        """Join, and return the result in batches of at most `batch_rows`, in entity-row order.
+
+        Raises:
+            SourceUnavailableError: A source's files are missing or unreadable.
+            UnsupportedDtypeError: A list holds a null.
+        """
+        table = self.to_table()
+        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(batch_rows))
+
+    def explain(self) -> str:
+        """Say how the join of each view is done."""
+        return "\n".join(f"{read.output_name}: one ordered join" for read in self.request.reads)
+
+
+def open_history(
     store: FeatureStore,
     request: FeatureRequest,
     entity_table: pa.Table,
@@ -65,8 +148,8 @@ def read_history(
     knowledge: Knowledge,
     event_timestamp_column: str = "event_timestamp",
     limits: SessionLimits | None = None,
-) -> pa.Table:
-    """Join a request's features to entity rows, each at its own instant.
+) -> HistoricalRead:
+    """Prepare the join of a request's features to entity rows, each at its own instant.
 
     In as-known mode a row is known when its created timestamp is not after the entity row's
     instant.
@@ -79,6 +162,35 @@ def read_history(
         event_timestamp_column: The instants' column, with a time zone.
         limits: Memory and threads of the join.
 
+    Raises:
+        EntityRowsError: A column is missing, of another type, or an instant is null or without a
+            zone.
+        SourceUnavailableError: A source's files are missing or unreadable.
+        UnsupportedDtypeError: A source column cannot be widened exactly.
+    """
+    if event_timestamp_column not in entity_table.column_names:
+        msg = f"entity rows: no column `{event_timestamp_column}`"
+        raise EntityRowsError(msg, hint="name the column that holds each row's instant")
+    to_instants_us(entity_table[event_timestamp_column], event_timestamp_column)
+    views = {view.name: view for view in _batch_views(store)}
+    sources = tuple(
+        open_source(views[read.view.name], read.view, Path(store.repo_path))
+        for read in request.reads
+    )
+    return HistoricalRead(request, sources, entity_table, knowledge, event_timestamp_column, limits)
+
+
+def read_history(
+    store: FeatureStore,
+    request: FeatureRequest,
+    entity_table: pa.Table,
+    *,
+    knowledge: Knowledge,
+    event_timestamp_column: str = "event_timestamp",
+    limits: SessionLimits | None = None,
+) -> pa.Table:
+    """Join a request's features to entity rows at once; see `open_history`.
+
     Shapes:
         in: n rows.
         out: n rows in the same order x (all of `entity_table`, then per feature
@@ -89,26 +201,18 @@ def read_history(
         Every entity row in, exactly one row out, duplicates kept.
 
     Raises:
-        EntityRowsError: A column is missing, of another type, or an instant is null or without a
-            zone.
+        EntityRowsError: As `open_history`.
         SourceUnavailableError: A source's files are missing or unreadable.
         UnsupportedDtypeError: A source column cannot be widened exactly, or a list holds a null.
     """
-    if event_timestamp_column not in entity_table.column_names:
-        msg = f"entity rows: no column `{event_timestamp_column}`"
-        raise EntityRowsError(msg, hint="name the column that holds each row's instant")
-    as_of_us = to_instants_us(entity_table[event_timestamp_column], event_timestamp_column)
-    views = {view.name: view for view in _batch_views(store)}
-    joined: dict[tuple[str, str], JoinedFeature] = {}
-    numbered = number_entity_rows(
-        entity_table, request.entity_columns, as_of_us=as_of_us, known_at_us=as_of_us
-    )
-    for read in request.reads:
-        source = open_source(views[read.view.name], read.view, Path(store.repo_path))
-        for feature in join_view(source, read, numbered, knowledge=knowledge, limits=limits):
-            joined[read.output_name, feature.field.name] = feature
-    joined.update(_compute_on_demand(request, joined, entity_table))
-    return _assemble(request, joined, entity_table)
+    return open_history(
+        store,
+        request,
+        entity_table,
+        knowledge=knowledge,
+        event_timestamp_column=event_timestamp_column,
+        limits=limits,
+    ).to_table()
 
 
 def join_view(
@@ -268,5 +372,5 @@ def _assemble(
         columns.append(feature.values)
     for name, feature in features:
         names += [f"{name}__status", f"{name}__event_timestamp"]
-        columns += [feature.statuses, feature.event_us.cast(pa.timestamp("us", tz="UTC"))]
+        columns += [feature.statuses, feature.event_us.cast(_INSTANT)]
     return pa.table(columns, names=names)
