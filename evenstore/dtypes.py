@@ -1,4 +1,4 @@
-"""The value types that evenstore keeps exactly on both sides, by their Feast names.
+"""Feast's value types by their names: those kept on both sides, and those kept offline only.
 
 Only the standard library is imported here, so that a gateway worker stays small;
 `evenstore.schema.arrow` maps the same types to Arrow.
@@ -8,14 +8,45 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
+import re
+from collections.abc import Iterator
 
 from evenstore.errors import UnsupportedDtypeError
 
-__all__ = ["ENTITY_KEY_DTYPES", "Dtype"]
+__all__ = ["ENTITY_KEY_DTYPES", "OFFLINE_SCALARS", "Dtype", "struct_name"]
+
+OFFLINE_SCALARS = frozenset(
+    {
+        "Decimal",
+        "ImageBytes",
+        "Json",
+        "Map",
+        "PdfBytes",
+        "ScalarMap",
+        "TimeUuid",
+        "Uuid",
+        "ZonedTimestamp",
+    }
+)
+"""Names of the types that are kept offline only and are made of no other declared type."""
+
+_made: dict[str, Dtype] = {}
+_JSON = json.JSONDecoder()
+_SCALAR = re.compile("[A-Za-z0-9]+")
+_STRUCT = "Struct({"
 
 
 class Dtype(enum.Enum):
-    """A Feast value type; the value is its name in Feast's own notation."""
+    """A Feast value type; the value is its name in Feast's own notation.
+
+    The members, which iteration gives, are the types kept on both sides. Every other type is a
+    further object of this class, made by its name and kept offline only: `Dtype("Set(Uuid)")`,
+    `Dtype("Array(Array(Int64))")`, `Dtype('Struct({"city": String})')`.
+
+    Guarantees:
+        One name gives one object, so that `is` compares these types as it does members.
+    """
 
     BYTES = "Bytes"
     STRING = "String"
@@ -36,37 +67,149 @@ class Dtype(enum.Enum):
 
     @functools.cached_property
     def is_list(self) -> bool:
-        """Tell whether a value is a list of scalars."""
+        """Tell whether a value is a list; its elements may be of any type."""
         return self.value.startswith("Array(")
 
     @functools.cached_property
+    def is_set(self) -> bool:
+        """Tell whether a value is a list of distinct elements in ascending order."""
+        return self.value.startswith("Set(")
+
+    @functools.cached_property
+    def is_struct(self) -> bool:
+        """Tell whether a value is a struct of declared fields."""
+        return self.value.startswith(_STRUCT)
+
+    @functools.cached_property
+    def is_map(self) -> bool:
+        """Tell whether a value maps keys to values whose types only the source knows."""
+        return self.value in {"Map", "ScalarMap"}
+
+    @functools.cached_property
+    def holds_map(self) -> bool:
+        """Tell whether the type is a map or has one inside: then the source decides its columns."""
+        inner = (
+            [self.element] if self.is_list or self.is_set else [dtype for _, dtype in self.fields]
+        )
+        return self.is_map or any(dtype.holds_map for dtype in inner)
+
+    @functools.cached_property
     def element(self) -> Dtype:
-        """The scalar type: of the elements for a list, else the type itself."""
-        return Dtype(self.value[6:-1]) if self.is_list else self
+        """The type of the elements for a list or set, else the type itself."""
+        if not (self.is_list or self.is_set):
+            return self
+        return Dtype(self.value[self.value.index("(") + 1 : -1])
+
+    @functools.cached_property
+    def fields(self) -> tuple[tuple[str, Dtype], ...]:
+        """Names and types of a struct's fields, as declared; empty for every other type."""
+        if not self.is_struct:
+            return ()
+        return tuple(
+            (name, Dtype(self.value[start:end]))
+            for name, start, end in _scan_fields(self.value, len(_STRUCT))
+        )
 
     @functools.cached_property
     def is_float(self) -> bool:
         """Tell whether scalars of this type can be NaN."""
         return self.element in {Dtype.FLOAT32, Dtype.FLOAT64}
 
+    @functools.cached_property
+    def is_kept_online(self) -> bool:
+        """Tell whether both sides keep the type; the offline store keeps every type."""
+        return self.name in Dtype.__members__
+
     @classmethod
     def from_name(cls, name: str, *, where: str) -> Dtype:
         """Look a type up by its Feast name.
 
         Args:
-            name: For example `Int64` or `Array(String)`.
+            name: For example `Int64`, `Array(String)` or `Struct({"city": String})`.
             where: The column, for the message: `customer_activity:orders_7d`.
 
         Raises:
-            UnsupportedDtypeError: Feast has the type, evenstore does not keep it yet.
+            UnsupportedDtypeError: It is no type that Feast can declare for a feature.
         """
         try:
             return cls(name)
         except ValueError as exc:
-            msg = f"{where}: type `{name}` is not supported yet"
-            known = ", ".join(dtype.value for dtype in cls)
-            raise UnsupportedDtypeError(msg, hint=f"use one of {known}") from exc
+            msg = f"{where}: type `{name}` is not supported"
+            known = ", ".join([*(dtype.value for dtype in cls), *sorted(OFFLINE_SCALARS)])
+            hint = f"use one of {known}, or an Array, Set or Struct of them"
+            raise UnsupportedDtypeError(msg, hint=hint) from exc
 
+    @classmethod
+    def _missing_(cls, value: object) -> Dtype | None:  # type: ignore[explicit-override] # 3.12 has it.
+        """Make the type of a name that is no member's: `enum` asks here before it refuses."""
+        if not isinstance(value, str):
+            return None
+        known = _made.get(value)
+        if known is None:
+            try:
+                end = _scan_type(value, 0)
+            except ValueError:
+                return None
+            if end != len(value):
+                return None
+            made = object.__new__(cls)
+            made._name_ = made._value_ = value
+            # Of two threads that make one type, both take what the first one stored.
+            known = _made.setdefault(value, made)
+        return known
+
+
+def struct_name(fields: list[tuple[str, str]]) -> str:
+    """Name the type of a struct from its fields' names and their types' names.
+
+    Field names are quoted as JSON texts: Feast's own notation leaves them bare, and one that holds
+    a comma or a brace could not be read back.
+    """
+    return f"{_STRUCT}{', '.join(f'{json.dumps(name)}: {dtype}' for name, dtype in fields)}}})"
+
+
+def _scan_type(text: str, at: int) -> int:
+    """Return where the type that begins at a position ends; raises ValueError where none does."""
+    for opening in ("Array(", "Set("):
+        if text.startswith(opening, at):
+            return _skip(text, _scan_type(text, at + len(opening)), ")")
+    if text.startswith(_STRUCT, at):
+        fields = list(_scan_fields(text, at + len(_STRUCT)))
+        if len({name for name, _, _ in fields}) < len(fields):
+            msg = f"a field is declared twice in {text!r}"
+            raise ValueError(msg)
+        return _skip(text, fields[-1][2], "})")
+    scalar = _SCALAR.match(text, at)
+    if scalar is None or scalar.group() not in _SCALARS:
+        msg = f"no type at position {at} of {text!r}"
+        raise ValueError(msg)
+    return scalar.end()
+
+
+def _scan_fields(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+    """Read `"name": type, ...`: each field's name, and where its type begins and ends."""
+    while True:
+        name, start = _JSON.raw_decode(text, at)
+        # Only one way to write a name, so that one type has one name and one object.
+        if not isinstance(name, str) or not text.startswith(f"{json.dumps(name)}: ", at):
+            msg = f"no field at position {at} of {text!r}"
+            raise ValueError(msg)
+        start += len(": ")
+        end = _scan_type(text, start)
+        yield name, start, end
+        if not text.startswith(", ", end):
+            return
+        at = end + len(", ")
+
+
+def _skip(text: str, at: int, expected: str) -> int:
+    if not text.startswith(expected, at):
+        msg = f"no {expected!r} at position {at} of {text!r}"
+        raise ValueError(msg)
+    return at + len(expected)
+
+
+_SCALARS = OFFLINE_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
 
 ENTITY_KEY_DTYPES = frozenset(
     {Dtype.STRING, Dtype.BYTES, Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP}

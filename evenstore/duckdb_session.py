@@ -1,4 +1,4 @@
-"""DuckDB in process: sessions pinned to UTC, and its errors as ours.
+"""DuckDB in process: sessions pinned to UTC, remote stores registered, its errors as ours.
 
 DuckDB keeps the time zone on the connection. A naive timestamp would be read in the machine's zone
 in some casts, so every session is pinned to UTC before its first query.
@@ -6,15 +6,18 @@ in some casts, so every session is pinned to UTC before its first query.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
 
 from evenstore.errors import ConfigurationError, OfflineStoreError, SourceUnavailableError
+from evenstore.schema.files import RemoteStore, SourceFiles
+from evenstore.sql.scan import build_probe_sql
 
-__all__ = ["SessionLimits", "open_session", "translate_duckdb_error"]
+__all__ = ["SessionLimits", "find_damaged_file", "open_session", "translate_duckdb_error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +36,65 @@ class SessionLimits:
 
 
 @contextmanager
-def open_session(limits: SessionLimits | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_session(
+    limits: SessionLimits | None = None, *, sources: Iterable[SourceFiles] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a session of its own for the block, and translate DuckDB's errors.
 
     SQL sees files and registered relations only, never the variables of Python code around it.
+
+    Args:
+        limits: Memory and threads.
+        sources: What the block reads. Their remote stores are registered, and an error of a damaged
+            file names it.
 
     Raises:
         ConfigurationError: A limit has no meaning to DuckDB.
         SourceUnavailableError: A file cannot be read.
         OfflineStoreError: Any other error of DuckDB.
     """
+    read = tuple(sources)
     try:
         with _connect(limits or SessionLimits()) as connection:
             connection.execute("set timezone = 'UTC'")
+            _register(connection, read)
             yield connection
     except duckdb.Error as exc:
-        raise translate_duckdb_error(exc) from exc
+        found = find_damaged_file(read) if _is_unreadable_file(exc) else None
+        raise found or translate_duckdb_error(exc) from exc
+
+
+def find_damaged_file(sources: Iterable[SourceFiles]) -> SourceUnavailableError | None:
+    """Read each file of some sources until one fails; DuckDB does not always say which it was.
+
+    Returns:
+        An error that names the view and the file, None where every file can be read.
+    """
+    for source in sources:
+        for path in source.paths:
+            one = source.only([path])
+            try:
+                with _connect(SessionLimits()) as connection:
+                    _register(connection, (one,))
+                    connection.execute(build_probe_sql(one)).fetchall()
+            except duckdb.Error as exc:
+                where = f"{source.name}: " if source.name else ""
+                msg = f"{where}`{path}` cannot be read: {_first_line(exc)}"
+                hint = "run again if it was replaced while it was read; else write it anew"
+                return SourceUnavailableError(msg, hint=hint)
+    return None
+
+
+def _register(connection: duckdb.DuckDBPyConnection, sources: Iterable[SourceFiles]) -> None:
+    stores: dict[str, RemoteStore] = {
+        source.store.session_scheme: source.store for source in sources if source.store is not None
+    }
+    if not stores:
+        return
+    from evenstore.schema.session_filesystem import SessionFileSystem
+
+    for store in stores.values():
+        connection.register_filesystem(SessionFileSystem(store))
 
 
 def _connect(chosen: SessionLimits) -> duckdb.DuckDBPyConnection:
@@ -70,6 +116,11 @@ def _connect(chosen: SessionLimits) -> duckdb.DuckDBPyConnection:
 
 def translate_duckdb_error(exc: duckdb.Error) -> OfflineStoreError:
     """Map an error of DuckDB to ours."""
+    extension = _EXTENSION.search(str(exc))
+    if extension is not None:
+        msg = f"DuckDB has no extension `{extension[1]}`, and evenstore downloads none"
+        hint = "name the files in a data source, which needs no extension, or install it in DuckDB"
+        return OfflineStoreError(msg, hint=hint)
     if _is_unreadable_file(exc):
         msg = f"a file of the source cannot be read: {_first_line(exc)}"
         return SourceUnavailableError(
@@ -83,6 +134,9 @@ def translate_duckdb_error(exc: duckdb.Error) -> OfflineStoreError:
     return OfflineStoreError(f"DuckDB: {_first_line(exc)}")
 
 
+_EXTENSION = re.compile(r"required extension '(\w+)")
+
+
 def _is_unreadable_file(exc: duckdb.Error) -> bool:
     # DuckDB's Parquet reader reports damage as the bare base class, or as an invalid input that
     # says "file"; only what the operating system refuses is an IOException.
@@ -92,4 +146,7 @@ def _is_unreadable_file(exc: duckdb.Error) -> bool:
 
 
 def _first_line(exc: BaseException) -> str:
-    return next(iter(str(exc).strip().splitlines()), type(exc).__name__)
+    lines = str(exc).strip().splitlines()
+    # An error of a registered file system comes with its traceback; what happened is its last line.
+    is_traceback = bool(lines) and lines[0].startswith("Traceback")
+    return (lines[-1] if is_traceback else lines[0]) if lines else type(exc).__name__

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from evenstore.client.base_url import base_url
-from evenstore.clock import datetime_to_us
-from evenstore.errors import ConfigurationError
 from evenstore.semantics import Knowledge
+from training.argument_types import days, folds, instant, positive, seed, share
 from training.options import FitOptions, ModelKind
 
 __all__ = ["parse_arguments"]
 
 _US_PER_DAY = 86_400_000_000
-_MOST_DAYS = 36_500
-_MOST_FOLDS = 100
-_SEED_BOUND = 2**32
 
 _Parser: TypeAlias = argparse.ArgumentParser
 
@@ -39,18 +34,41 @@ Make training datasets by point-in-time join, fit and measure models on them, sc
 prove that an application gets the same scores.
 
 Results go to stdout, progress and errors to stderr.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 scores or inputs differ or too few inputs have a
-value, 130 interrupted; after a failure nothing is written.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what was compared differs (agree, verify), 130
+interrupted; after a failure nothing is written.
 """
 
 _DATASET_HELP = """\
-Join entity rows (a Parquet file with join keys, a zoned event timestamp and a label) with the
-features of a feature service, each as of its row's event timestamp.
+Join entity rows (a Parquet file with join keys, a zoned event timestamp and, to learn from, a
+label) with the features of a feature service, each as of its row's event timestamp.
+
+The file's footer holds the manifest: what the dataset was made from, down to the hash of every
+source file. The same inputs and versions give the same bytes.
 
 example:
   evenstore-train dataset --repo feature_repo --feature-service churn_v1 \\
     --entity-rows entity_rows.parquet --label buys_within_60d \\
     --label-timestamp label_timestamp --knowledge as_known --out dataset.parquet
+"""
+
+_VERIFY_HELP = """\
+Say what changed since a dataset was built: source files, schemas, registry, versions of the
+libraries, entity rows, and the values of the dataset's own file.
+
+With --rebuild the join runs again and its values decide: equal ones prove the dataset, whatever
+else changed.
+
+exit codes:
+  0  nothing changed, or with --rebuild: the values are equal
+  1  could not compare
+  2  wrong usage
+  3  something changed, or with --rebuild: the values differ
+
+examples:
+  evenstore-train verify dataset.parquet --repo feature_repo
+
+  evenstore-train verify manifest.json --repo feature_repo --entity-rows entity_rows.parquet \\
+    --rebuild
 """
 
 _FIT_HELP = """\
@@ -108,12 +126,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line, or end the process with a usage message."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if arguments.command == "dataset":
+        _check_dataset(parser, arguments)
     if arguments.command == "fit":
         _check_source(parser, arguments)
         _check_report(parser, arguments)
     if arguments.command == "score" and arguments.out.resolve() == arguments.entity_rows.resolve():
         parser.error("--out would replace the file of --entity-rows: name another one")
     return arguments
+
+
+def _check_dataset(parser: _Parser, arguments: argparse.Namespace) -> None:
+    if arguments.label_timestamp is not None and arguments.label is None:
+        parser.error("--label-timestamp is the time of a label: give also --label")
+    files = [arguments.entity_rows, arguments.out, arguments.manifest]
+    resolved = [path.resolve() for path in files if path is not None]
+    if len(set(resolved)) < len(resolved):
+        parser.error("--entity-rows, --out and --manifest must be different files")
 
 
 def _check_source(parser: _Parser, arguments: argparse.Namespace) -> None:
@@ -162,6 +191,11 @@ def _parser() -> _Parser:
     dataset = _command(commands, "dataset", "make a training dataset", _DATASET_HELP)
     _add_source(dataset, is_required=True)
     dataset.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    dataset.add_argument(
+        "--manifest", type=Path, metavar="PATH", help="write the manifest as a JSON file too"
+    )
+    verify = _command(commands, "verify", "say what changed since a dataset", _VERIFY_HELP)
+    _add_verify_options(verify)
     fit = _command(commands, "fit", "fit and measure a model", _FIT_HELP)
     fit.add_argument("--dataset", type=Path, help="file that `evenstore-train dataset` wrote")
     _add_source(fit, is_required=False)
@@ -169,7 +203,7 @@ def _parser() -> _Parser:
     _add_output(fit)
     score = _command(commands, "score", "score entity rows in a batch", _SCORE_HELP)
     _add_score_options(score)
-    for command in (dataset, fit, score):
+    for command in (dataset, verify, fit, score):
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     agree = _command(commands, "agree", "compare online with offline scores", _AGREE_HELP)
     _add_agree_options(agree)
@@ -193,7 +227,7 @@ def _add_source(command: _Parser, *, is_required: bool) -> None:
     group.add_argument(
         "--entity-rows", type=Path, required=is_required, help="Parquet file of entity rows"
     )
-    group.add_argument("--label", required=is_required, help="column to predict")
+    group.add_argument("--label", help="column to predict" + " (default: none)" * is_required)
     group.add_argument(
         "--knowledge",
         choices=[mode.value for mode in Knowledge],
@@ -217,6 +251,25 @@ def _add_source(command: _Parser, *, is_required: bool) -> None:
         )
 
 
+def _add_verify_options(command: _Parser) -> None:
+    command.add_argument(
+        "dataset",
+        type=Path,
+        metavar="DATASET",
+        help="file that `evenstore-train dataset` wrote, or its manifest (.json)",
+    )
+    command.add_argument("--repo", type=Path, required=True, help="folder of the feature repo")
+    command.add_argument(
+        "--entity-rows",
+        type=Path,
+        metavar="FILE",
+        help="Parquet file of entity rows to compare (default: those in DATASET)",
+    )
+    command.add_argument(
+        "--rebuild", action="store_true", help="join again, and compare the values"
+    )
+
+
 def _add_fit_options(command: _Parser) -> None:
     defaults = FitOptions()
     group = command.add_argument_group("fit")
@@ -228,14 +281,14 @@ def _add_fit_options(command: _Parser) -> None:
     )
     group.add_argument(
         "--folds",
-        type=_folds,
+        type=folds,
         metavar="N",
         default=defaults.n_folds,
         help="consecutive test windows to cut the test period into (default: %(default)s)",
     )
     group.add_argument(
         "--purge-days",
-        type=_days,
+        type=days,
         default=defaults.purge_us / _US_PER_DAY,
         help="least length of a label's window; rows whose window reaches into the test period "
         "are left out (default: %(default)g)",
@@ -261,7 +314,7 @@ def _add_fit_options(command: _Parser) -> None:
         default=defaults.kind.value,
         help="classifier (default: %(default)s)",
     )
-    group.add_argument("--seed", type=_seed, default=defaults.seed, help="default: %(default)s")
+    group.add_argument("--seed", type=seed, default=defaults.seed, help="default: %(default)s")
 
 
 def _add_output(command: _Parser) -> None:
@@ -301,7 +354,7 @@ def _add_score_options(command: _Parser) -> None:
     instants = command.add_mutually_exclusive_group()
     instants.add_argument(
         "--as-of",
-        type=_instant,
+        type=instant,
         metavar="INSTANT",
         help="instant of every row, such as 2011-12-09T12:00:00Z (default: now)",
     )
@@ -321,14 +374,14 @@ def _add_agree_options(command: _Parser) -> None:
     )
     command.add_argument(
         "--batch-rows",
-        type=_positive,
+        type=positive,
         default=100,
         metavar="N",
         help="entity rows per request to the gateway (default: %(default)s)",
     )
     command.add_argument(
         "--min-coverage",
-        type=_share,
+        type=share,
         default=0.1,
         metavar="X",
         help="least share of inputs, 0 to 1, that must not be null on both sides "
@@ -337,47 +390,3 @@ def _add_agree_options(command: _Parser) -> None:
     command.add_argument(
         "--json", metavar="PATH", help="write the whole result as JSON; - for standard output"
     )
-
-
-def _days(text: str) -> float:
-    days = float(text)
-    if not 0.0 <= days <= _MOST_DAYS:
-        msg = f"not a number of days from 0 to {_MOST_DAYS:,}: {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return days
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0.0 <= share <= 1.0:
-        msg = f"not a share from 0 to 1: {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return share
-
-
-def _folds(text: str) -> int:
-    return _whole_number(text, 1, _MOST_FOLDS)
-
-
-def _seed(text: str) -> int:
-    return _whole_number(text, 0, _SEED_BOUND - 1)
-
-
-def _positive(text: str) -> int:
-    return _whole_number(text, 1, 2**31 - 1)
-
-
-def _whole_number(text: str, least: int, greatest: int) -> int:
-    number = int(text)
-    if not least <= number <= greatest:
-        msg = f"not a whole number from {least} to {greatest:,}: {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
-def _instant(text: str) -> int:
-    try:
-        return datetime_to_us(datetime.fromisoformat(text))
-    except (ValueError, ConfigurationError) as exc:
-        msg = f"not an ISO 8601 instant with a zone: {text!r}; write 2011-12-09T12:00:00Z"
-        raise argparse.ArgumentTypeError(msg) from exc

@@ -22,10 +22,10 @@ import pyarrow as pa
 from evenstore.errors import SchemaDriftError, TrainingError
 from evenstore.schema.request import FeatureRequest
 from training.evaluation.metrics import Probabilities
-from training.evaluation.split import Instants
 from training.fit import Fit
 from training.frame import feature_frame
 from training.record import ModelRecord
+from training.splits.row_indexes import Instants
 from training.threads import limit_threads
 from training.versions import installed_versions, major_version
 from training.whole_folder import whole_folder

@@ -18,12 +18,12 @@ from typing import Any
 
 from evenstore.clock import clock_from_environment
 from evenstore.errors import ConfigurationError
-from evenstore.progress import Progress, open_progress
+from evenstore.progress import open_progress
 from evenstore.semantics import Knowledge
 from evenstore.whole_file import whole_file
 from training.dataset import TrainingDataset
 from training.options import FitOptions, ModelKind
-from training.summary import render_dataset, render_record
+from training.summary import render_dataset, render_record, render_verification
 from training.threads import wait_without_spinning
 
 __all__ = ["COMMANDS", "Outcome"]
@@ -49,13 +49,32 @@ class Outcome:
 
 
 def _dataset(arguments: argparse.Namespace) -> Outcome:
-    with open_progress("training dataset", total=3, unit="steps") as progress:
-        dataset = _build(arguments, progress)
-        dataset.to_parquet(arguments.out)
-        progress.advance()
+    dataset = _build(arguments)
+    with open_progress("training dataset", total=dataset.n_rows, unit="rows") as progress:
+        dataset.to_parquet(arguments.out, progress=progress)
+    if arguments.manifest is not None:
+        _write_text(arguments.manifest, dataset.manifest.to_json())
     if arguments.json:
         return Outcome(dataset.manifest.to_json())
     return Outcome(f"{render_dataset(dataset)}\nwritten to:      {arguments.out}")
+
+
+def _verify(arguments: argparse.Namespace) -> Outcome:
+    from training.verification import verify_file
+
+    with open_progress("join", unit="rows") as progress:
+        verification = verify_file(
+            arguments.dataset,
+            repo=arguments.repo,
+            entity_rows=arguments.entity_rows,
+            rebuild=arguments.rebuild,
+            progress=progress,
+        )
+    exit_code = 0 if verification.is_proven else _DIFFERS
+    if arguments.json:
+        document = json.dumps(verification.to_document(), indent=1, sort_keys=True)
+        return Outcome(document, exit_code=exit_code)
+    return Outcome(render_verification(verification), exit_code=exit_code)
 
 
 def _fit(arguments: argparse.Namespace) -> Outcome:
@@ -75,7 +94,10 @@ def _fit(arguments: argparse.Namespace) -> Outcome:
         if arguments.dataset:
             dataset = TrainingDataset.from_parquet(arguments.dataset)
         else:
-            dataset = _build(arguments, progress)
+            dataset = _build(arguments)
+            progress.advance()
+            dataset.load()
+            progress.advance()
         comparison = None
         if arguments.compare_knowledge:
             from training.knowledge import compare_knowledge
@@ -166,8 +188,7 @@ def _agree(arguments: argparse.Namespace) -> Outcome:
     if arguments.json == _STDOUT:
         return Outcome(document, message=text, exit_code=exit_code)
     if target is not None:
-        with whole_file(target) as temporary:
-            temporary.write_text(document + "\n", encoding="utf-8")
+        _write_text(target, document)
     return Outcome(text, exit_code=exit_code)
 
 
@@ -179,6 +200,7 @@ def _refuse_missing_client() -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "dataset": _dataset,
+    "verify": _verify,
     "fit": _fit,
     "score": _score,
     "agree": _agree,
@@ -186,7 +208,12 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
 """What each command does."""
 
 
-def _build(arguments: Any, progress: Progress) -> TrainingDataset:
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _build(arguments: Any) -> TrainingDataset:
     return TrainingDataset.build(
         arguments.feature_service,
         arguments.entity_rows,
@@ -195,5 +222,4 @@ def _build(arguments: Any, progress: Progress) -> TrainingDataset:
         label=arguments.label,
         event_timestamp_column=arguments.event_timestamp or "event_timestamp",
         label_timestamp_column=arguments.label_timestamp,
-        progress=progress,
     )

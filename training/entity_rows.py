@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from evenstore.dtypes import Dtype
-from evenstore.errors import ConfigurationError, EntityRowsError
+from evenstore.errors import EntityRowsError
 from evenstore.offline.entity_rows import to_instants_us
+from evenstore.offline.entity_source import EntityRowsSource, read_entity_table
 from evenstore.schema.arrow import arrow_type, is_exact_widening
 from evenstore.schema.model import Field
 from evenstore.schema.request import FeatureRequest
 from training.manifest import DatasetSpec, event_timestamp_of, status_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-
 __all__ = ["EntityRowsSource", "check_entity_rows", "check_request_rows", "read_entity_rows"]
-
-EntityRowsSource: TypeAlias = Union[pa.Table, "pd.DataFrame", "pl.DataFrame", Path]
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -35,17 +26,14 @@ def read_entity_rows(source: EntityRowsSource) -> pa.Table:
     """Read entity rows as an Arrow table with plain string and binary columns.
 
     Args:
-        source: A table, a pandas or polars frame, or the path of a Parquet file.
+        source: A table, a pandas or polars frame, or the path of a Parquet file; a path that is a
+            string ends in `.parquet`.
 
     Raises:
         ConfigurationError: There is no such file, or it is not Parquet.
         EntityRowsError: Two columns have one name, or the object is of no known kind.
     """
-    table = _to_arrow(source).replace_schema_metadata(None)
-    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
-    if repeated:
-        msg = f"entity rows have more than one column `{repeated[0]}`"
-        raise EntityRowsError(msg, hint="rename or drop one of them")
+    table = read_entity_table(source).replace_schema_metadata(None)
     fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
     return table.cast(pa.schema(fields))
 
@@ -65,15 +53,19 @@ def check_entity_rows(table: pa.Table, request: FeatureRequest, spec: DatasetSpe
             The message names the column and, where there is one, the row.
     """
     roles = _request_roles(request, spec.event_timestamp_column)
+    if spec.label is None and spec.label_timestamp_column is not None:
+        msg = f"`{spec.label_timestamp_column}` is the time of a label, but no label is named"
+        raise EntityRowsError(msg, hint="name the label too, or neither")
     for name, role in ((spec.label, "label"), (spec.label_timestamp_column, "label timestamp")):
-        if name in roles:
+        if name is not None and name in roles:
             msg = f"`{name}` cannot be the {role}: it is already a {roles[name]}"
             raise EntityRowsError(msg, hint=f"name another column as the {role}")
         if name is not None:
             roles[name] = role
     _check_columns(table, roles, _joined_names(request))
     table = _typed(table, request, (spec.event_timestamp_column, spec.label_timestamp_column))
-    _refuse_null_labels(table, spec.label)
+    if spec.label is not None:
+        _refuse_null_labels(table, spec.label)
     return table
 
 
@@ -105,34 +97,6 @@ def check_request_rows(
             msg = f"entity rows already have a column `{name}`, which the result gets"
             raise EntityRowsError(msg, hint="rename or drop it")
     return _typed(table, request, (event_timestamp_column,))
-
-
-def _to_arrow(source: Any) -> Any:
-    if isinstance(source, Path):
-        return _read_file(source)
-    if isinstance(source, pa.Table):
-        return source
-    # A frame can only come from a library that is loaded: none is imported to find out.
-    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
-    if pandas is not None and isinstance(source, pandas.DataFrame):
-        return pa.Table.from_pandas(source, preserve_index=False)
-    if polars is not None and isinstance(source, polars.DataFrame):
-        return source.to_arrow()
-    msg = f"entity rows cannot be a {type(source).__name__}"
-    raise EntityRowsError(
-        msg, hint="give a pyarrow Table, a pandas or polars DataFrame, or a pathlib.Path"
-    )
-
-
-def _read_file(path: Path) -> Any:
-    if not path.is_file():
-        msg = f"there is no file of entity rows: `{path}`"
-        raise ConfigurationError(msg, hint="give the path of a Parquet file")
-    try:
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as exc:
-        msg = f"`{path}` cannot be read as Parquet: {exc}"
-        raise ConfigurationError(msg, hint="write the entity rows as Parquet") from exc
 
 
 def _plain_type(kind: Any) -> Any:

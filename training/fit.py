@@ -22,16 +22,17 @@ from training.evaluation.evaluate import (
     incomplete_rows,
     summarise_part,
 )
-from training.evaluation.folds import describe_fold, walk_forward
 from training.evaluation.importance import permutation_importance
 from training.evaluation.metrics import Probabilities, measure
 from training.evaluation.segments import SegmentTable, measure_segments
-from training.evaluation.split import Instants, TimeSplit
-from training.frame import Labels, feature_frame, instants_of, labels_of
+from training.frame import Labels, feature_frame, labels_of
 from training.knowledge import KnowledgeComparison
 from training.model import build_pipeline
 from training.options import FitOptions
 from training.record import FoldRecord, ModelRecord, SplitRecord
+from training.splits.row_indexes import Instants
+from training.splits.time_split import TimeSplit
+from training.splits.walk_forward import describe_fold, walk_forward
 from training.threads import limit_threads
 from training.versions import installed_versions
 
@@ -94,7 +95,7 @@ def fit_model(
         feature_service=manifest.spec.feature_service,
         schema_fingerprint=manifest.schema_fingerprint,
         knowledge=manifest.spec.knowledge,
-        label=manifest.spec.label,
+        label=run.label,
         features=dataset.features,
         dataset_hash=manifest.result_hash,
         n_rows=manifest.n_rows,
@@ -121,7 +122,11 @@ class _Run:
         self._segment_features = _named(dataset.features, options.segment_features)
         _refuse_other_than_strings(self._segment_features)
         spec = dataset.manifest.spec
-        self._times_us = instants_of(dataset.table, spec.event_timestamp_column)
+        if spec.label is None:
+            msg = "the dataset has no label: there is nothing to learn"
+            raise TrainingError(msg, hint="build it with the column to predict named as its label")
+        self.label = spec.label
+        self._times_us = dataset.instants_us
         self.labels: Labels = labels_of(dataset.table, spec.label)
         self.frame = feature_frame(dataset.table, dataset.features, as_of_us=self._times_us)
         self.splits = walk_forward(
@@ -129,7 +134,7 @@ class _Run:
             test_share=options.test_share,
             n_folds=options.n_folds,
             purge_us=options.purge_us,
-            label_times_us=_label_times_us(dataset),
+            label_times_us=dataset.label_times_us,
         )
         is_incomplete = incomplete_rows(dataset.table, dataset.features)
         self.parts = [
@@ -207,11 +212,6 @@ def _refuse_other_than_strings(segment_features: tuple[Field, ...]) -> None:
             raise TrainingError(
                 msg, hint="derive a string from it in an on-demand view, such as a band of amounts"
             )
-
-
-def _label_times_us(dataset: TrainingDataset) -> Instants | None:
-    column = dataset.manifest.spec.label_timestamp_column
-    return None if column is None else instants_of(dataset.table, column)
 
 
 def _split_record(split: TimeSplit, times_us: Instants, options: FitOptions) -> SplitRecord:

@@ -17,13 +17,24 @@ import pyarrow.compute as pc
 from evenstore.dtypes import Dtype
 from evenstore.errors import TrainingError
 from evenstore.schema.model import Field
-from training.evaluation.split import Instants
+from training.splits.row_indexes import Instants
 
 __all__ = ["Labels", "feature_frame", "instants_of", "labels_of", "refuse_unusable"]
 
 Labels: TypeAlias = npt.NDArray[np.bool_]
 
 _US_PER_DAY = 86_400_000_000.0
+_USABLE = frozenset(
+    {
+        Dtype.STRING,
+        Dtype.INT32,
+        Dtype.INT64,
+        Dtype.FLOAT32,
+        Dtype.FLOAT64,
+        Dtype.BOOL,
+        Dtype.UNIX_TIMESTAMP,
+    }
+)
 
 
 def feature_frame(table: pa.Table, features: tuple[Field, ...], *, as_of_us: Instants) -> Any:
@@ -51,7 +62,7 @@ def feature_frame(table: pa.Table, features: tuple[Field, ...], *, as_of_us: Ins
 
 
 def refuse_unusable(features: tuple[Field, ...]) -> None:
-    """Refuse features that a model cannot take yet: bytes.
+    """Refuse features that a model cannot take yet: bytes, structs, maps, texts of other types.
 
     Raises:
         TrainingError: Names the first such feature; or there are no features at all.
@@ -60,7 +71,7 @@ def refuse_unusable(features: tuple[Field, ...]) -> None:
         msg = "the feature service has no features"
         raise TrainingError(msg, hint="add feature views to it and run `feast apply`")
     for field in features:
-        if field.dtype is Dtype.BYTES:
+        if not (field.dtype.is_list or field.dtype in _USABLE):
             msg = f"feature `{field.name}` is {field.dtype.value}: a model cannot take it yet"
             raise TrainingError(
                 msg,

@@ -99,9 +99,9 @@ _OTHER = {
 
 def differing_cells(one: pa.ChunkedArray, other: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Tell row by row whether two columns of one type differ; null equals null, NaN equals NaN."""
-    if pa.types.is_list(one.type):
+    if pa.types.is_nested(one.type):
         pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
-        # Text, because NaN does not equal itself inside a list.
+        # Text, because NaN does not equal itself inside a list or a struct.
         return np.array([repr(a) != repr(b) for a, b in pairs], dtype=np.bool_)
     is_equal = pc.fill_null(pc.equal(one, other), fill_value=False)
     if pa.types.is_floating(one.type):

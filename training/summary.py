@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from training.dataset import TrainingDataset
+from training.manifest import Manifest
 
 if TYPE_CHECKING:
     # These load scikit-learn, which a dataset does not need.
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from training.evaluation.segments import SegmentTable
     from training.knowledge import KnowledgeComparison
     from training.record import FoldRecord, ModelRecord
+    from training.verification import Verification
 
-__all__ = ["describe_knowledge", "render_dataset", "render_record"]
+__all__ = ["describe_knowledge", "render_dataset", "render_record", "render_verification"]
 
 _WIDTH = 150
 _N_FEATURES = 15
@@ -25,15 +27,52 @@ _N_FEATURES = 15
 def render_dataset(dataset: TrainingDataset) -> str:
     """Render what a dataset holds and where it is from."""
     manifest = dataset.manifest
+    files = {file for view in manifest.views for file in view.files}
+    n_bytes = sum(file.n_bytes or 0 for file in files)
     lines = [
         f"feature service: {manifest.spec.feature_service} ({manifest.schema_fingerprint})",
-        f"knowledge:       {manifest.spec.knowledge.value}",
-        f"label:           {manifest.spec.label}",
+        f"knowledge:       {manifest.spec.knowledge.value}{_knowledge_effect(manifest)}",
+        f"label:           {manifest.spec.label or 'none'}",
         f"rows:            {manifest.n_rows:,}",
         f"features:        {len(manifest.features)}",
+        f"source files:    {len(files):,} ({n_bytes:,} bytes)",
         f"result hash:     {manifest.result_hash}",
     ]
+    if manifest.unverifiable:
+        lines.append(f"unverifiable:    {', '.join(manifest.unverifiable)}")
     return "\n".join(lines)
+
+
+def render_verification(verification: Verification) -> str:
+    """Render what changed, a line each, and the verdict."""
+    lines = []
+    for change in verification.changes:
+        was, now = change.was or "none", change.now or "none"
+        lines.append(f"{change.kind.value}: {change.name}")
+        lines.append(f"  was {was}")
+        lines.append(f"  now {now}")
+    if verification.unverifiable:
+        lines.append(f"unverifiable: {', '.join(verification.unverifiable)}")
+    rows = "with" if verification.has_entity_rows else "without"
+    compared = f"{verification.n_files:,} source files compared, {rows} entity rows"
+    n_changes = len(verification.changes)
+    verdict = "nothing changed" if n_changes == 0 else f"{n_changes:,} changed"
+    if verification.is_reproduced is not None:
+        verdict += ", built again: " + (
+            "equal values" if verification.is_reproduced else "other values"
+        )
+    return "\n".join([*lines, f"{verdict} ({compared})"])
+
+
+def _knowledge_effect(manifest: Manifest) -> str:
+    effects = []
+    if manifest.unaffected_views:
+        names = ", ".join(manifest.unaffected_views)
+        effects.append(f"no created timestamps, so unaffected: {names}")
+    n_nulls = sum(view.n_created_nulls or 0 for view in manifest.views)
+    if n_nulls:
+        effects.append(f"{n_nulls:,} source rows left out for a null created timestamp")
+    return f" ({'; '.join(effects)})" if effects else ""
 
 
 def render_record(record: ModelRecord) -> str:

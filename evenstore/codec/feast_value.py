@@ -39,7 +39,12 @@ from evenstore.codec.wire import (
     to_unsigned,
 )
 from evenstore.dtypes import Dtype
-from evenstore.errors import CodecError, ConfigurationError, CorruptRowError
+from evenstore.errors import (
+    CodecError,
+    ConfigurationError,
+    CorruptRowError,
+    UnsupportedDtypeError,
+)
 from evenstore.semantics import floor_to_s
 
 __all__ = ["ValueDecoder", "ValueEncoder", "value_decoder", "value_encoder"]
@@ -80,6 +85,9 @@ def value_encoder(dtype: Dtype) -> ValueEncoder:
     """Return the function that encodes one value of a type; null becomes no bytes.
 
     The function raises `CodecError` for a value that is not of the type; it converts nothing.
+
+    Raises:
+        UnsupportedDtypeError: The type is kept offline only.
     """
     tag = _tag(dtype)
     payload = _list_payload(dtype.element) if dtype.is_list else _PAYLOADS[dtype]
@@ -112,6 +120,9 @@ def value_decoder(dtype: Dtype) -> ValueDecoder:
 
     Timestamps become aware datetimes in UTC. The function raises `CorruptRowError` for bytes that
     are not a value of the type: a type change is never misread.
+
+    Raises:
+        UnsupportedDtypeError: The type is kept offline only.
     """
     tag = _tag(dtype)
     read = _list_reader(dtype.element) if dtype.is_list else _READERS[dtype]
@@ -136,6 +147,9 @@ def value_decoder(dtype: Dtype) -> ValueDecoder:
 
 
 def _tag(dtype: Dtype) -> bytes:
+    if not dtype.is_kept_online:
+        msg = f"type `{dtype.value}` is kept offline only: it has no online value"
+        raise UnsupportedDtypeError(msg, hint="leave the feature out of what is read online")
     wire_type = _LENGTH_DELIMITED if dtype.is_list else _WIRE_TYPES.get(dtype, 0)
     return encode_varint(_FIELD_NUMBERS[dtype] << 3 | wire_type)
 

@@ -6,8 +6,7 @@ Reads the newest rows, streams them to Redis, moves the watermark.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import pyarrow as pa
 import redis
@@ -30,12 +29,12 @@ from evenstore.errors import (
     MaterializationError,
     OfflineStoreError,
     OnlineStoreError,
-    SourceUnavailableError,
 )
 from evenstore.online.writer import RowWriter, WriteCount
 from evenstore.progress import open_progress
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
+from evenstore.schema.footer import fingerprint_files
 from evenstore.schema.model import FeatureViewSchema, fingerprint
 from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
 from evenstore.sql.relation import CREATED_US, EVENT_US, IS_AMBIGUOUS
@@ -162,10 +161,10 @@ class ViewRun:
     def _earliest_us(self, paths: tuple[str, ...]) -> int | None:
         if not paths:
             return None
-        unread = replace(self.source, paths=paths)
-        with open_session(self.limits) as session:
-            row = session.execute(build_earliest_event_sql(unread, self.view)).fetchone()
-        return None if row is None else row[0]
+        unread = self.source.only(paths)
+        with open_session(self.limits, sources=[unread]) as session:
+            ((earliest_us,),) = session.sql(build_earliest_event_sql(unread, self.view)).fetchall()
+        return None if earliest_us is None else int(earliest_us)
 
     def _load(self, plan: RunPlan, sequence_us: int, counter: _Counter) -> None:
         encoder = ArrowRowEncoder(self.view, self.project, sequence_us=sequence_us)
@@ -184,7 +183,7 @@ class ViewRun:
             field.name: arrow_type(field.dtype)
             for field in (*self.view.join_keys, *self.view.features)
         }
-        with open_session(self.limits) as session:
+        with open_session(self.limits, sources=[self.source]) as session:
             reader: pa.RecordBatchReader = session.sql(sql).to_arrow_reader(_ROWS_PER_BATCH)
             for batch in _read_batches(reader):
                 schema = pa.schema(
@@ -224,12 +223,7 @@ class _Counter:
 
 
 def _file_versions(source: SourceFiles) -> dict[str, FileVersion]:
-    versions = {}
-    for path in source.paths:
-        try:
-            stat = Path(path).stat()
-        except OSError as exc:
-            msg = f"cannot read `{path}`: {exc.strerror}"
-            raise SourceUnavailableError(msg, hint="was it replaced meanwhile? run again") from exc
-        versions[path] = (stat.st_size, stat.st_mtime_ns)
-    return versions
+    return {
+        identity.path: (identity.size_bytes, identity.modified_ns)
+        for identity in fingerprint_files(source)
+    }

@@ -5,6 +5,7 @@ Checked, typed as declared, and numbered, so that no row is lost or doubled.
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,13 +13,19 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import EntityRowsError
 from evenstore.schema.arrow import arrow_type, is_exact_widening
 from evenstore.schema.model import Field
-from evenstore.sql.relation import AS_OF_US, KNOWN_AT_US, ROW_IDX, check_column_names
+from evenstore.sql.relation import AS_OF_US, ROW_IDX, SINCE_US, check_column_names
 
 __all__ = ["number_entity_rows", "to_instants_us"]
 
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
 
 def number_entity_rows(
-    table: pa.Table, entity_columns: tuple[Field, ...], *, as_of_us: pa.Array, known_at_us: pa.Array
+    table: pa.Table,
+    entity_columns: tuple[Field, ...],
+    *,
+    as_of_us: pa.Array,
+    ttl_us: int | None = None,
 ) -> pa.Table:
     """Make the relation that the join reads.
 
@@ -28,10 +35,10 @@ def number_entity_rows(
         table: The caller's entity rows.
         entity_columns: The join key columns with their declared types.
         as_of_us: Per row, int64 microseconds.
-        known_at_us: Per row, int64 microseconds.
+        ttl_us: How old a feature row may be to be seen at all; None to see expired ones too.
 
     Shapes:
-        out: n rows x (`_row_idx`, entity columns, `_as_of_us`, `_known_at_us`).
+        out: n rows x (`_row_idx`, entity columns, `_since_us`, `_as_of_us`).
 
     Raises:
         EntityRowsError: A join key column is missing or of another type.
@@ -40,13 +47,22 @@ def number_entity_rows(
     """
     check_column_names((field.name for field in entity_columns), where="entity rows")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
-        ROW_IDX: pa.array(range(table.num_rows), pa.int64())
+        ROW_IDX: pa.array(np.arange(table.num_rows, dtype=np.int64))
     }
     for field in entity_columns:
         columns[field.name] = _key_column(table, field)
+    columns[SINCE_US] = _since_us(as_of_us, ttl_us)
     columns[AS_OF_US] = as_of_us
-    columns[KNOWN_AT_US] = known_at_us
     return pa.table(columns)
+
+
+def _since_us(as_of_us: pa.Array, ttl_us: int | None) -> pa.Array:
+    instants = as_of_us.to_numpy(zero_copy_only=False).astype(np.int64)
+    if ttl_us is None or ttl_us > _INT64_MAX:
+        return pa.array(np.full(len(instants), _INT64_MIN))
+    # Saturating: an instant near the beginning of time has no earlier one.
+    reachable = np.maximum(instants, _INT64_MIN + ttl_us)
+    return pa.array(reachable - ttl_us)
 
 
 def to_instants_us(column: pa.ChunkedArray, name: str, *, naive_is_utc: bool = False) -> pa.Array:

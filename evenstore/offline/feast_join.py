@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast import FeatureView
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
 
 from evenstore.duckdb_session import SessionLimits, open_session
-from evenstore.errors import EntityRowsError, SchemaError
+from evenstore.errors import EntityRowsError
+from evenstore.offline.dated import find_entities
 from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
-from evenstore.offline.history import join_view
+from evenstore.offline.entity_source import is_parquet_path, read_entity_table
+from evenstore.offline.join_views import ViewJoins, ViewToJoin
+from evenstore.offline.joined import JoinedView
 from evenstore.schema.compile import compile_feature_view
-from evenstore.schema.model import Field
-from evenstore.schema.request import ViewRead
+from evenstore.schema.files import SourceFiles
+from evenstore.schema.model import Field, OnDemandViewSchema
+from evenstore.schema.on_demand_arrow import compute_on_demand_columns
+from evenstore.schema.request import ViewRead, split_reference
 from evenstore.schema.source import open_source
 from evenstore.semantics import Knowledge
-from evenstore.sql.point_in_time import build_point_in_time_sql
 
-__all__ = ["FeastJoin", "find_event_timestamp_column"]
+__all__ = ["FeastJoin"]
 
 _FEAST_EVENT_TIMESTAMP = "event_timestamp"
+_INSTANT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -34,20 +41,24 @@ class FeastJoin:
     """One retrieval as Feast states it.
 
     Attributes:
-        feature_views: Views with their projections (aliases, join key maps).
-        feature_refs: `view:feature`.
+        feature_views: Views with their projections (aliases, join key maps, pinned versions).
+        feature_refs: `view:feature`, those that on-demand views need included.
+        on_demand: The on-demand views that the references name.
         repo_path: What relative source paths are relative to.
         limits: Memory and threads.
         is_as_known: Take only rows whose created timestamp is not after the entity row's instant.
         full_feature_names: Name columns `view__feature`.
+        with_statuses: Add the status and event timestamp of every feature that is read.
     """
 
     feature_views: Sequence[FeatureView]
     feature_refs: Sequence[str]
+    on_demand: Sequence[OnDemandViewSchema]
     repo_path: Path | None
     limits: SessionLimits
     is_as_known: bool
     full_feature_names: bool
+    with_statuses: bool = False
 
     @property
     def knowledge(self) -> Knowledge:
@@ -59,6 +70,33 @@ class FeastJoin:
         """The views to read, with the caller's key columns."""
         return tuple(self._read(view) for view in self.feature_views)
 
+    def read_entity_rows(self, entity_df: Any) -> pa.Table:
+        """Read entity rows once, in any of the forms that callers have them.
+
+        Args:
+            entity_df: A pandas or polars frame, an Arrow table, the path of a Parquet file (a
+                PathLike, or a string ending in `.parquet`), or any other string as SQL.
+
+        Raises:
+            ConfigurationError: There is no file at the path, or it is not Parquet.
+            EntityRowsError: Another form, or a column of mixed types.
+            OfflineStoreError: SQL that DuckDB refuses.
+        """
+        if isinstance(entity_df, str) and not is_parquet_path(entity_df):
+            with open_session(self.limits) as session:
+                return session.sql(entity_df).to_arrow_table()
+        return read_entity_table(entity_df)
+
+    def find_entity_rows(self, *, since_us: int, until_us: int) -> pa.Table:
+        """List the entities seen between two instants, each to be joined at the later one."""
+        return find_entities(
+            list(zip(self._sources(), self.reads, strict=True)),
+            since_us=since_us,
+            until_us=until_us,
+            event_timestamp_column=_FEAST_EVENT_TIMESTAMP,
+            limits=self.limits,
+        )
+
     def run(self, entity_table: pa.Table) -> pa.Table:
         """Join; one output row per entity row, in order, values as the views' ttl leaves them.
 
@@ -67,87 +105,99 @@ class FeastJoin:
             SourceUnavailableError: A source's files are missing or unreadable.
             UnsupportedDtypeError: A source column cannot be widened exactly.
         """
-        table = entity_table
-        name = find_event_timestamp_column(table.schema)
-        instants_us = to_instants_us(_as_timestamps(table[name], name), name, naive_is_utc=True)
-        for view, read in zip(self.feature_views, self.reads, strict=True):
+        return self._append(entity_table, self._joins(entity_table).run())
+
+    def stream(self, entity_table: pa.Table, slice_rows: int) -> Iterator[pa.Table]:
+        """Join; the result of `run` in slices of entity rows, of which one is held at a time."""
+        first_row = 0
+        for joined in self._joins(entity_table).stream(slice_rows):
+            rows = entity_table.slice(first_row, len(joined[0].event_us))
+            first_row += rows.num_rows
+            yield self._append(rows, joined)
+        if not first_row:
+            yield self.run(entity_table)
+
+    def explain(self, entity_table: pa.Table) -> str:
+        """Say how each view is joined and why."""
+        return self._joins(entity_table).explain()
+
+    def describe_sql(self, entity_table: pa.Table) -> str:
+        """Return the statements that run."""
+        return self._joins(entity_table).sql()
+
+    def metadata(self, entity_table: pa.Table) -> RetrievalMetadata:
+        """Describe the retrieval as Feast's saved datasets want it."""
+        name = find_event_timestamp_column(entity_table.schema)
+        bounds = pc.min_max(_as_timestamps(entity_table[name], name)).as_py()
+        return RetrievalMetadata(
+            features=list(self.feature_refs),
+            keys=[column for column in entity_table.column_names if column != name],
+            min_event_timestamp=bounds["min"],
+            max_event_timestamp=bounds["max"],
+        )
+
+    def _sources(self) -> list[SourceFiles]:
+        return [
+            open_source(view, read.view, self.repo_path)
+            for view, read in zip(self.feature_views, self.reads, strict=True)
+        ]
+
+    def _joins(self, entity_table: pa.Table) -> ViewJoins:
+        name = find_event_timestamp_column(entity_table.schema)
+        instants_us = to_instants_us(
+            _as_timestamps(entity_table[name], name), name, naive_is_utc=True
+        )
+        views = []
+        for source, read in zip(self._sources(), self.reads, strict=True):
             entity_columns = tuple(
                 Field(column, key.dtype)
                 for column, key in zip(read.key_columns, read.view.join_keys, strict=True)
             )
+            sees_expired = self.with_statuses or not read.view.withholds_expired
             numbered = number_entity_rows(
-                table, entity_columns, as_of_us=instants_us, known_at_us=instants_us
+                entity_table,
+                entity_columns,
+                as_of_us=instants_us,
+                ttl_us=None if sees_expired else read.view.enforced_ttl_us,
             )
-            source = open_source(view, read.view, self.repo_path)
-            for feature in join_view(
-                source, read, numbered, knowledge=self.knowledge, limits=self.limits
-            ):
-                column = self._output_name(read, feature.field)
-                if column in table.column_names:
-                    msg = f"entity rows: column `{column}` has the name of a feature asked for"
-                    raise EntityRowsError(msg, hint="rename it, or pass full_feature_names=True")
-                table = table.append_column(column, feature.values)
+            views.append(ViewToJoin(source, read, numbered))
+        return ViewJoins(views, self.knowledge, self.limits)
+
+    def _append(self, table: pa.Table, joined: Sequence[JoinedView]) -> pa.Table:
+        features = [
+            (self._output_name(view.read, field), view, field)
+            for view in joined
+            for field in view.read.features
+        ]
+        for name, view, field in features:
+            table = _with_column(table, name, view.values(field))
+        on_demand = compute_on_demand_columns(
+            self.on_demand,
+            table,
+            feature_refs=self.feature_refs,
+            full_feature_names=self.full_feature_names,
+        )
+        for name, values in on_demand:
+            table = _with_column(table, name, values)
+        if self.with_statuses:
+            for name, view, field in features:
+                table = _with_column(table, f"{name}__status", view.statuses(field))
+                instants = view.event_us.cast(_INSTANT)
+                table = _with_column(table, f"{name}__event_timestamp", instants)
         return table
 
     def _output_name(self, read: ViewRead, field: Field) -> str:
         return f"{read.output_name}__{field.name}" if self.full_feature_names else field.name
 
-    def describe_sql(self) -> str:
-        """Return the SQL of every view's join."""
-        return ";\n\n".join(
-            build_point_in_time_sql(
-                open_source(view, read.view, self.repo_path),
-                read,
-                entity_relation="entity_rows",
-                knowledge=self.knowledge,
-            )
-            for view, read in zip(self.feature_views, self.reads, strict=True)
-        )
-
-    def metadata(self, entity_table: pa.Table) -> RetrievalMetadata:
-        """Describe the retrieval as Feast's saved datasets want it."""
-        name = find_event_timestamp_column(entity_table.schema)
-        instants = _as_timestamps(entity_table[name], name).to_pandas()
-        return RetrievalMetadata(
-            features=list(self.feature_refs),
-            keys=[column for column in entity_table.column_names if column != name],
-            min_event_timestamp=instants.min() if len(instants) else None,
-            max_event_timestamp=instants.max() if len(instants) else None,
-        )
-
-    def read_entity_rows(self, entity_df: pd.DataFrame | pa.Table | str) -> pa.Table:
-        """Read entity rows once, in any of the forms that Feast allows.
-
-        Raises:
-            EntityRowsError: Another form, or a pandas column of mixed types.
-            OfflineStoreError: SQL that DuckDB refuses.
-        """
-        if isinstance(entity_df, pa.Table):
-            return entity_df
-        if isinstance(entity_df, pd.DataFrame):
-            try:
-                return pa.Table.from_pandas(entity_df, preserve_index=False)
-            except pa.ArrowException as exc:
-                msg = f"entity rows: a column is of no one type: {exc}"
-                raise EntityRowsError(msg, hint="give every column one type") from exc
-        if isinstance(entity_df, str):
-            with open_session(self.limits) as session:
-                return session.sql(entity_df).to_arrow_table()
-        msg = f"entity rows of type {type(entity_df).__name__}"
-        raise EntityRowsError(msg, hint="pass a pandas frame, an Arrow table, or SQL text")
-
     def _read(self, view: FeatureView) -> ViewRead:
-        schema = compile_feature_view(view)
         name = view.projection.name_to_use()
-        if "@" in name:
-            msg = f"pinned feature view versions are not supported yet: `{name}`"
-            raise SchemaError(msg, hint="ask for the view without `@`")
-        wanted = [
-            feature
-            for reference in self.feature_refs
-            for view_name, _, feature in [reference.partition(":")]
-            if view_name == name
-        ]
+        schema = compile_feature_view(view, is_offline=True)
+        if view.projection.version_tag is not None:
+            # The snapshot, as Feast found it: with its own source, schema and ttl.
+            pinned = f"{view.name}@v{view.projection.version_tag}"
+            schema = dataclasses.replace(schema, name=pinned)
+        asked = (split_reference(reference) for reference in self.feature_refs)
+        wanted = {feature for view_name, feature in asked if view_name == name}
         renamed: dict[str, Any] = dict(view.projection.join_key_map or {})
         return ViewRead(
             view=schema,
@@ -155,6 +205,13 @@ class FeastJoin:
             key_columns=tuple(renamed.get(key.name, key.name) for key in schema.join_keys),
             features=tuple(field for field in schema.features if field.name in wanted),
         )
+
+
+def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    if name in table.column_names:
+        msg = f"entity rows: column `{name}` has the name of a feature asked for"
+        raise EntityRowsError(msg, hint="rename it, or pass full_feature_names=True")
+    return table.append_column(name, values)
 
 
 def find_event_timestamp_column(schema: pa.Schema) -> str:

@@ -7,7 +7,7 @@ join and leaves the statuses away.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,31 @@ import pyarrow.compute as pc
 from feast import FeatureStore, FeatureView
 
 from evenstore.duckdb_session import SessionLimits, open_session
-from evenstore.errors import EntityRowsError, UnsupportedDtypeError
+from evenstore.errors import EntityRowsError
 from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
+from evenstore.offline.join_views import ViewJoins, ViewToJoin
+from evenstore.offline.joined import JoinedFeature, JoinedView
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
-from evenstore.schema.model import FeatureViewSchema, Field
-from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_values
-from evenstore.schema.request import FeatureRequest, ViewRead
+from evenstore.schema.footer import footers_of
+from evenstore.schema.model import FeatureViewSchema
+from evenstore.schema.on_demand_arrow import ArrowFeature, ArrowOnDemandStage, read_request_data
+from evenstore.schema.request import Column, FeatureRequest
 from evenstore.schema.source import open_source
-from evenstore.semantics import EARLIEST_US, Knowledge, Status
+from evenstore.schema.version import find_pinned_view
+from evenstore.semantics import EARLIEST_US, Knowledge
 from evenstore.sql.latest import build_latest_rows_sql
-from evenstore.sql.point_in_time import build_point_in_time_sql
-from evenstore.sql.relation import AS_OF_US, EVENT_US, IS_AMBIGUOUS, N_ROWS
+from evenstore.sql.point_in_time import JoinStrategy
+from evenstore.sql.relation import EVENT_US, IS_AMBIGUOUS, N_ROWS
 
 __all__ = [
     "HistoricalRead",
-    "JoinedFeature",
     "describe_entities",
-    "join_view",
     "open_history",
     "read_history",
 ]
 
-_ENTITY_RELATION = "entity_rows"
 _INSTANT = pa.timestamp("us", tz="UTC")
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedFeature:
-    """One feature for every entity row.
-
-    Attributes:
-        field: Which feature.
-        values: Declared Arrow type; null where null, not found or withheld.
-        statuses: int8, `Status`.
-        event_us: int64 microseconds of the winning row, null where there is none.
-    """
-
-    field: Field
-    values: pa.Array
-    statuses: pa.Array
-    event_us: pa.Array
 
 
 @dataclass(frozen=True)
@@ -72,6 +56,7 @@ class HistoricalRead:
         knowledge: Which rows may be known.
         event_timestamp_column: The instants' column.
         limits: Memory and threads of the join.
+        strategy: How to find winners; chosen from the data where it is None.
     """
 
     request: FeatureRequest
@@ -80,6 +65,7 @@ class HistoricalRead:
     knowledge: Knowledge
     event_timestamp_column: str
     limits: SessionLimits | None = None
+    strategy: JoinStrategy | None = None
 
     @property
     def n_rows(self) -> int:
@@ -90,7 +76,7 @@ class HistoricalRead:
     def schema(self) -> pa.Schema:
         """The result's columns: the entity rows' own, then those that the join adds."""
         features = [
-            (column.output_name(full_feature_names=True), arrow_type(column.field.dtype))
+            (column.output_name(full_feature_names=True), self._arrow_type(column))
             for column in self.request.columns
         ]
         added = [pa.field(name, dtype) for name, dtype in features]
@@ -108,22 +94,7 @@ class HistoricalRead:
             SourceUnavailableError: A source's files are missing or unreadable.
             UnsupportedDtypeError: A list holds a null.
         """
-        name = self.event_timestamp_column
-        as_of_us = to_instants_us(self.entity_table[name], name)
-        numbered = number_entity_rows(
-            self.entity_table,
-            self.request.entity_columns,
-            as_of_us=as_of_us,
-            known_at_us=as_of_us,
-        )
-        joined: dict[tuple[str, str], JoinedFeature] = {}
-        for read, source in zip(self.request.reads, self.sources, strict=True):
-            for feature in join_view(
-                source, read, numbered, knowledge=self.knowledge, limits=self.limits
-            ):
-                joined[read.output_name, feature.field.name] = feature
-        joined.update(_compute_on_demand(self.request, joined, self.entity_table))
-        return _assemble(self.request, joined, self.entity_table)
+        return _assemble(self.request, self._joins().run(), self.entity_table)
 
     def to_reader(self, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Join, and return the result in batches of at most `batch_rows`, in entity-row order.
@@ -132,12 +103,44 @@ class HistoricalRead:
             SourceUnavailableError: A source's files are missing or unreadable.
             UnsupportedDtypeError: A list holds a null.
         """
-        table = self.to_table()
-        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(batch_rows))
+        return pa.RecordBatchReader.from_batches(self.schema, self._batches(batch_rows))
 
     def explain(self) -> str:
-        """Say how the join of each view is done."""
-        return "\n".join(f"{read.output_name}: one ordered join" for read in self.request.reads)
+        """Say how the join of each view is done, and why."""
+        return self._joins().explain()
+
+    def _arrow_type(self, column: Column) -> pa.DataType:
+        dtype = column.field.dtype
+        if not dtype.holds_map:
+            return arrow_type(dtype)
+        # The types inside a map are not declared: they are the source's own.
+        for read, source in zip(self.request.reads, self.sources, strict=True):
+            if read.output_name == column.view_name:
+                named = dict(source.columns)
+                types = footers_of(source)[0].types
+                return arrow_type(dtype, types[named[column.field.name]])
+        return arrow_type(dtype)
+
+    def _batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        first_row = 0
+        for joined in self._joins().stream(batch_rows):
+            rows = self.entity_table.slice(first_row, len(joined[0].event_us))
+            table = _assemble(self.request, joined, rows)
+            yield from table.combine_chunks().to_batches()
+            first_row += table.num_rows
+
+    def _joins(self) -> ViewJoins:
+        name = self.event_timestamp_column
+        numbered = number_entity_rows(
+            self.entity_table,
+            self.request.entity_columns,
+            as_of_us=to_instants_us(self.entity_table[name], name),
+        )
+        views = [
+            ViewToJoin(source, read, numbered)
+            for source, read in zip(self.sources, self.request.reads, strict=True)
+        ]
+        return ViewJoins(views, self.knowledge, self.limits, self.strategy)
 
 
 def open_history(
@@ -172,7 +175,9 @@ def open_history(
         msg = f"entity rows: no column `{event_timestamp_column}`"
         raise EntityRowsError(msg, hint="name the column that holds each row's instant")
     to_instants_us(entity_table[event_timestamp_column], event_timestamp_column)
-    views = {view.name: view for view in _batch_views(store)}
+    views: dict[str, Any] = {view.name: view for view in _batch_views(store)}
+    for name in {read.view.name for read in request.reads if "@" in read.view.name}:
+        views[name] = find_pinned_view(store.registry, store.project, name)
     sources = tuple(
         open_source(views[read.view.name], read.view, Path(store.repo_path))
         for read in request.reads
@@ -215,44 +220,6 @@ def read_history(
     ).to_table()
 
 
-def join_view(
-    source: SourceFiles,
-    read: ViewRead,
-    numbered: pa.Table,
-    *,
-    knowledge: Knowledge,
-    limits: SessionLimits | None = None,
-) -> list[JoinedFeature]:
-    """Join one view's features to numbered entity rows and decide their statuses.
-
-    Raises:
-        SourceUnavailableError: A file cannot be read.
-        UnsupportedDtypeError: A list holds a null.
-    """
-    sql = build_point_in_time_sql(
-        source, read, entity_relation=_ENTITY_RELATION, knowledge=knowledge
-    )
-    with open_session(limits) as session:
-        session.register(_ENTITY_RELATION, numbered)
-        table: pa.Table = session.sql(sql).to_arrow_table()
-    event_us = _single(table[EVENT_US])
-    is_found = pc.is_valid(event_us)
-    is_expired = _is_expired(read.view, numbered[AS_OF_US].combine_chunks(), event_us)
-    joined = []
-    for field in read.features:
-        values = _single(table[field.name]).cast(arrow_type(field.dtype))
-        _refuse_null_elements(values, read.view, field)
-        statuses = np.select(
-            [_mask(pc.invert(is_found)), is_expired, _mask(pc.is_null(values))],
-            [Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE, Status.NULL_VALUE],
-            default=Status.PRESENT,
-        )
-        if read.view.withholds_expired:
-            values = pc.if_else(pa.array(is_expired), pa.scalar(None, values.type), values)
-        joined.append(JoinedFeature(field, values, pa.array(statuses.astype(np.int8)), event_us))
-    return joined
-
-
 def describe_entities(store: FeatureStore, view: FeatureViewSchema, *, as_of_us: int) -> pa.Table:
     """Describe every entity of a view as it is at an instant; golden sets are drawn from this.
 
@@ -264,7 +231,7 @@ def describe_entities(store: FeatureStore, view: FeatureViewSchema, *, as_of_us:
     feast_view = next(item for item in _batch_views(store) if item.name == view.name)
     source = open_source(feast_view, view, Path(store.repo_path))
     sql = build_latest_rows_sql(source, view, since_us=EARLIEST_US, until_us=as_of_us)
-    with open_session() as session:
+    with open_session(sources=[source]) as session:
         table: pa.Table = session.sql(sql).to_arrow_table()
     has_null = pa.array(np.zeros(table.num_rows, dtype=bool))
     for field in view.features:
@@ -285,27 +252,6 @@ def _batch_views(store: FeatureStore) -> Sequence[FeatureView]:
     return [*store.list_feature_views(), *store.list_stream_feature_views()]
 
 
-def _is_expired(view: FeatureViewSchema, as_of_us: pa.Array, event_us: pa.Array) -> np.ndarray:
-    if view.enforced_ttl_us is None:
-        return np.zeros(len(event_us), dtype=bool)
-    age_us = pc.subtract(as_of_us, event_us)
-    return _mask(pc.fill_null(pc.greater(age_us, view.enforced_ttl_us), fill_value=False))
-
-
-def _mask(condition: pa.Array) -> np.ndarray:
-    return np.asarray(condition.to_numpy(zero_copy_only=False), dtype=bool)
-
-
-def _single(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks()
-
-
-def _refuse_null_elements(values: pa.Array, view: FeatureViewSchema, field: Field) -> None:
-    if field.dtype.is_list and values.flatten().null_count:
-        msg = f"{view.name}:{field.name}: a list holds a null"
-        raise UnsupportedDtypeError(msg, hint="leave null elements out of the list in the source")
-
-
 def _compute_on_demand(
     request: FeatureRequest,
     joined: dict[tuple[str, str], JoinedFeature],
@@ -313,54 +259,39 @@ def _compute_on_demand(
 ) -> dict[tuple[str, str], JoinedFeature]:
     if not request.on_demand:
         return {}
-    statuses = {int(status): status for status in Status}
     features = {
-        name: FeatureValues(
-            joined[name].values.to_pylist(),
-            [statuses[code] for code in joined[name].statuses.to_pylist()],
-        )
-        for name in dict.fromkeys(name for view in request.on_demand for name in view.inputs)
-    }
-    request_data = {
-        field.name: _request_column(entity_table, field) for field in request.request_fields
+        name: ArrowFeature(joined[name].values, joined[name].statuses)
+        for view in request.on_demand
+        for name in view.inputs
     }
     n_rows = entity_table.num_rows
-    outputs = OnDemandStage(request).apply(features, request_data, n_rows)
+    request_data = read_request_data(entity_table, request.request_fields)
+    outputs = ArrowOnDemandStage(request).apply(features, request_data, n_rows)
     declared = {
         (view.name, field.name): field for view in request.on_demand for field in view.features
     }
     return {
         name: JoinedFeature(
             field=declared[name],
-            values=pa.array(output.values, arrow_type(declared[name].dtype)),
-            statuses=pa.array(output.statuses, pa.int8()),
+            values=output.values,
+            statuses=output.statuses,
             event_us=pa.nulls(n_rows, pa.int64()),
         )
         for name, output in outputs.items()
     }
 
 
-def _request_column(entity_table: pa.Table, field: Field) -> list[Any]:
-    if field.name not in entity_table.column_names:
-        msg = f"entity rows: no column `{field.name}`"
-        raise EntityRowsError(
-            msg, hint=f"an on-demand view takes it from the request: {field.dtype.value}"
-        )
-    column = entity_table[field.name]
-    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
-    where = f"entity rows: request data `{field.name}`"
-    try:
-        return coerce_values(column.to_pylist(), field.dtype, where=where)
-    except UnsupportedDtypeError as exc:
-        raise EntityRowsError(exc.message, hint=f"convert it to {field.dtype.value}") from exc
-
-
 def _assemble(
     request: FeatureRequest,
-    joined: dict[tuple[str, str], JoinedFeature],
+    views: Sequence[JoinedView],
     entity_table: pa.Table,
 ) -> pa.Table:
+    joined = {
+        (view.read.output_name, feature.field.name): feature
+        for view in views
+        for feature in view.features()
+    }
+    joined.update(_compute_on_demand(request, joined, entity_table))
     names = list(entity_table.column_names)
     columns: list[Any] = list(entity_table.columns)
     features = [

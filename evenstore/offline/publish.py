@@ -12,9 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import FileSource
+from feast.data_format import DeltaFormat
 from feast.data_source import DataSource
 
 from evenstore.errors import OfflineStoreError, SourceUnavailableError
+from evenstore.schema.remote import is_url
 from evenstore.schema.source import find_files, read_column_types, resolve_path
 from evenstore.whole_file import whole_file
 
@@ -31,11 +33,15 @@ def publish_rows(source: DataSource, repo_path: Path | None, table: pa.Table) ->
         The new file.
 
     Raises:
-        OfflineStoreError: The source is one file or a glob, or its columns differ from the rows'.
+        OfflineStoreError: The source is one file, a glob, a table or remote, or its columns differ
+            from the rows'.
     """
     if not isinstance(source, FileSource):
         msg = f"data source `{source.name}` is a {type(source).__name__}"
-        raise OfflineStoreError(msg, hint="only FileSource is supported yet")
+        raise OfflineStoreError(msg, hint="rows can be added to a FileSource's folder")
+    if isinstance(source.file_format, DeltaFormat) or is_url(source.path.removeprefix("file://")):
+        msg = f"data source `{source.name}` is a table or on a remote store: it cannot be added to"
+        raise OfflineStoreError(msg, hint="write to it with its own tools, or use a local folder")
     folder = Path(resolve_path(source.path, repo_path))
     is_one_file = folder.suffix == ".parquet" or glob.has_magic(str(folder))
     if folder.is_file() or (is_one_file and not folder.is_dir()):
@@ -53,7 +59,7 @@ def _check_columns(source: DataSource, repo_path: Path | None, table: pa.Table) 
         paths = find_files(source, repo_path)
     except SourceUnavailableError:
         return  # The first file of a source decides its columns.
-    wanted = read_column_types(paths)
+    wanted = read_column_types(paths, where=f"data source `{source.name}`")
     given = dict(zip(table.schema.names, table.schema.types, strict=True))
     if given != wanted:
         differing = sorted(

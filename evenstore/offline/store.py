@@ -7,28 +7,28 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 import pyarrow as pa
-from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast import FeatureView, RepoConfig
 from feast.data_source import DataSource
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.offline_store import (
     OfflineStore,
     RetrievalJob,
-    RetrievalMetadata,
 )
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
+from feast.utils import compute_non_entity_date_range
 from typing_extensions import override
 
 from evenstore.clock import datetime_to_us
-from evenstore.duckdb_session import SessionLimits, open_session
-from evenstore.errors import OfflineStoreError
 from evenstore.feast_versions import check_feast_version
 from evenstore.offline.feast_join import FeastJoin
+from evenstore.offline.limits import session_limits
+from evenstore.offline.logged_features import write_logged_features
 from evenstore.offline.publish import publish_rows
-from evenstore.offline.pull import build_pull
-from evenstore.offline.retrieval import ArrowRetrievalJob
+from evenstore.offline.pull import open_pull
+from evenstore.offline.retrieval import HistoricalJob, PullJob
+from evenstore.schema.on_demand_registry import compile_requested_views
 from evenstore.schema.source import batch_source
 from evenstore.sql.pull import Pull
 
@@ -72,7 +72,7 @@ class DuckDBOfflineStore(OfflineStore):
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
-        entity_df: pd.DataFrame | pa.Table | str | None,
+        entity_df: Any,
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
@@ -81,43 +81,52 @@ class DuckDBOfflineStore(OfflineStore):
         """Join features to entity rows, each at its own event timestamp.
 
         Naive timestamps are read as UTC, as Feast demands. Entity rows are read at once, SQL
-        included; the join runs when the job is asked for its result.
+        included; the join runs when the job is asked for its result. Without entity rows, every
+        entity with an event between `start_date` and `end_date` (inclusive) is joined at
+        `end_date`, as in Feast's own stores.
 
         Args:
             config: The repository's configuration.
             feature_views: The views, with their projections.
             feature_refs: `view:feature`, those that on-demand views need included.
-            entity_df: A pandas frame, an Arrow table, or SQL for DuckDB.
+            entity_df: A pandas or polars frame, an Arrow table, the path of a Parquet file (a
+                PathLike, or a string ending in `.parquet`), any other string as SQL for DuckDB, or
+                None for a retrieval by dates.
             registry: For on-demand views.
             project: The Feast project.
             full_feature_names: Name columns `view__feature`.
             **options: `filter_by_created_timestamp`: take only rows that were known at the entity
-            row's timestamp.
+                row's timestamp. `start_date`, `end_date`: see above.
 
         Raises:
-            OfflineStoreError: Retrieval without entity rows, which is not supported yet.
-            EntityRowsError: A column is missing or of another type.
+            ConfigurationError: There is no file of entity rows at the path.
+            EntityRowsError: Entity rows of another form.
+            OfflineStoreError: SQL that DuckDB refuses.
         """
-        if entity_df is None or "start_date" in options or "end_date" in options:
-            msg = "retrieval by dates without entity rows is not supported yet"
-            raise OfflineStoreError(msg, hint="pass entity rows with an event_timestamp column")
         join = FeastJoin(
             feature_views=feature_views,
             feature_refs=feature_refs,
+            on_demand=compile_requested_views(
+                registry,
+                project,
+                feature_refs,
+                joined={view.projection.name_to_use() for view in feature_views},
+            ),
             repo_path=config.repo_path,
-            limits=_limits(config),
+            limits=session_limits(config),
             is_as_known=bool(options.get("filter_by_created_timestamp", False)),
             full_feature_names=full_feature_names,
         )
-        entity_table = join.read_entity_rows(entity_df)
-        return ArrowRetrievalJob(
-            lambda: join.run(entity_table),
-            full_feature_names=full_feature_names,
-            on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
-            metadata=join.metadata(entity_table),
-            repo_path=config.repo_path,
-            sql=join.describe_sql,
+        if entity_df is not None:
+            return HistoricalJob(join, join.read_entity_rows(entity_df))
+        start, end = compute_non_entity_date_range(
+            feature_views, start_date=options.get("start_date"), end_date=options.get("end_date")
         )
+        entity_table = join.find_entity_rows(
+            since_us=datetime_to_us(start, naive_is_utc=True),
+            until_us=datetime_to_us(end, naive_is_utc=True),
+        )
+        return HistoricalJob(join, entity_table)
 
     @staticmethod
     @override
@@ -196,18 +205,13 @@ class DuckDBOfflineStore(OfflineStore):
         logging_config: LoggingConfig,
         registry: BaseRegistry,
     ) -> None:
-        """Refuse: a served-feature log is not supported yet.
+        """Publish served features as new immutable files in the log's folder.
 
         Raises:
-            OfflineStoreError: Always.
+            OfflineStoreError: The destination is no folder of Parquet files, or the columns are not
+                those of the feature service's log.
         """
-        msg = "logged features are not supported yet"
-        raise OfflineStoreError(msg, hint="take `logging_config` off the feature service")
-
-
-def _limits(config: RepoConfig) -> SessionLimits:
-    chosen = config.offline_store
-    return SessionLimits(chosen.memory_limit, chosen.threads, chosen.temp_directory)
+        write_logged_features(config, data, source, logging_config, registry)
 
 
 def _bound_us(bound: datetime | None) -> int | None:
@@ -215,17 +219,5 @@ def _bound_us(bound: datetime | None) -> int | None:
 
 
 def _pull_job(config: RepoConfig, data_source: DataSource, pull: Pull) -> RetrievalJob:
-    sql = build_pull(data_source, config.repo_path, pull)
-
-    def run() -> pa.Table:
-        with open_session(_limits(config)) as session:
-            return session.sql(sql).to_arrow_table()
-
-    return ArrowRetrievalJob(
-        run,
-        full_feature_names=False,
-        on_demand=[],
-        metadata=RetrievalMetadata(features=list(pull.features), keys=list(pull.join_keys)),
-        repo_path=config.repo_path,
-        sql=lambda: sql,
-    )
+    source = open_pull(data_source, config.repo_path, pull)
+    return PullJob(pull, source, session_limits(config), config.repo_path)

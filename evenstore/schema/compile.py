@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
 from feast import Field as FeastField
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.types import Array, FeastType, Set, Struct
 
 from evenstore.clock import timedelta_to_us
-from evenstore.dtypes import ENTITY_KEY_DTYPES, Dtype
+from evenstore.dtypes import ENTITY_KEY_DTYPES, Dtype, struct_name
 from evenstore.errors import SchemaError, UnsupportedDtypeError
 from evenstore.schema.model import (
     FeatureServiceSchema,
@@ -22,10 +23,11 @@ from evenstore.schema.model import (
     OnDemandViewSchema,
     Projection,
     RegistrySchema,
+    fold_name,
 )
 from evenstore.semantics import ExpiredValues, TtlEnforcement
 
-__all__ = ["compile_feature_view", "compile_registry", "compile_store"]
+__all__ = ["compile_feature_view", "compile_on_demand_view", "compile_registry", "compile_store"]
 
 _Choice = TypeVar("_Choice", TtlEnforcement, ExpiredValues)
 
@@ -38,25 +40,30 @@ def compile_store(store: FeatureStore) -> RegistrySchema:
 
 
 def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
-    """Compile one project of a registry.
+    """Compile one project of a registry, views with types that only the offline store keeps too.
 
     Raises:
-        UnsupportedDtypeError: A feature or join key has a type that is not kept exactly yet.
+        UnsupportedDtypeError: A feature has no type, or a join key one that no key can have.
         SchemaError: A tag has a value that means nothing.
     """
     views: list[FeatureView] = [
         *registry.list_feature_views(project),
         *registry.list_stream_feature_views(project),
     ]
-    on_demand = registry.list_on_demand_feature_views(project)
+    # As stored: Feast would make the functions anew from their source text, which lacks whatever
+    # their module defined or imported.
+    on_demand = registry.list_on_demand_feature_views(project, skip_udf=True)
     services = registry.list_feature_services(project)
     return RegistrySchema(
         project=project,
         feature_views=tuple(
-            sorted((compile_feature_view(view) for view in views), key=lambda view: view.name)
+            sorted(
+                (compile_feature_view(view, is_offline=True) for view in views),
+                key=lambda view: view.name,
+            )
         ),
         on_demand_views=tuple(
-            sorted((_on_demand_view(view) for view in on_demand), key=lambda view: view.name)
+            sorted((compile_on_demand_view(view) for view in on_demand), key=lambda view: view.name)
         ),
         feature_services=tuple(
             sorted((_service(service) for service in services), key=lambda service: service.name)
@@ -64,17 +71,27 @@ def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
     )
 
 
-def compile_feature_view(view: FeatureView) -> FeatureViewSchema:
+def compile_feature_view(view: FeatureView, *, is_offline: bool = False) -> FeatureViewSchema:
     """Compile one feature view.
 
+    Args:
+        view: The Feast view.
+        is_offline: Whether it is only read offline, where every type is kept. Else an online view
+            with a type that the online store does not keep is refused; a view declared with
+            `online=False` is not.
+
     Raises:
-        UnsupportedDtypeError: A feature or join key has a type that is not kept exactly yet.
-        SchemaError: A tag has a value that means nothing, or the ttl is negative.
+        UnsupportedDtypeError: A feature or join key has a type that is not kept.
+        SchemaError: A tag has a value that means nothing, the ttl is negative, or two fields of a
+            struct differ only in case.
     """
     ttl_us = 0 if view.ttl is None else timedelta_to_us(view.ttl)
     if ttl_us < 0:
         msg = f"{view.name}: the ttl is negative: {view.ttl}"
         raise SchemaError(msg, hint="leave it out, or 0, for forever")
+    features = tuple(_field(feature, view.name) for feature in view.features)
+    if view.online and not is_offline:
+        _refuse_offline_types(features, view.name)
     return FeatureViewSchema(
         name=view.name,
         join_keys=tuple(
@@ -82,7 +99,7 @@ def compile_feature_view(view: FeatureView) -> FeatureViewSchema:
             for column in view.entity_columns
             if column.name != _DUMMY_JOIN_KEY
         ),
-        features=tuple(_field(feature, view.name) for feature in view.features),
+        features=features,
         ttl_us=ttl_us or None,
         ttl_enforcement=_tag(view, "ttl_enforcement", TtlEnforcement, TtlEnforcement.ENFORCE),
         expired_values=_tag(view, "expired_values", ExpiredValues, ExpiredValues.WITHHOLD),
@@ -90,8 +107,35 @@ def compile_feature_view(view: FeatureView) -> FeatureViewSchema:
 
 
 def _field(field: FeastField, view_name: str) -> Field:
-    # `str(Array(Int64))` and `str(Int64)` are Feast's own names for its types.
-    return Field(field.name, Dtype.from_name(str(field.dtype), where=f"{view_name}:{field.name}"))
+    where = f"{view_name}:{field.name}"
+    return Field(field.name, Dtype.from_name(_type_name(field.dtype, where), where=where))
+
+
+def _type_name(feast_type: FeastType, where: str) -> str:
+    """Name a Feast type: as Feast itself does, but for the fields of structs."""
+    if isinstance(feast_type, Array | Set):
+        kind = type(feast_type).__name__
+        return f"{kind}({_type_name(feast_type.base_type, where)})"
+    if isinstance(feast_type, Struct):
+        names: dict[str, str] = {}
+        for name in feast_type.fields:
+            twin = names.setdefault(fold_name(name), name)
+            if twin != name:
+                msg = f"{where}: fields `{twin}` and `{name}` of the struct differ only in case"
+                raise SchemaError(msg, hint="rename one of them")
+        return struct_name(
+            [(name, _type_name(field, where)) for name, field in feast_type.fields.items()]
+        )
+    return str(feast_type)
+
+
+def _refuse_offline_types(features: tuple[Field, ...], view_name: str) -> None:
+    for field in features:
+        if not field.dtype.is_kept_online:
+            msg = f"{view_name}:{field.name}: type `{field.dtype.value}` is kept offline only"
+            kept = ", ".join(dtype.value for dtype in Dtype)
+            hint = f"declare the view with online=False, or the feature as one of {kept}"
+            raise UnsupportedDtypeError(msg, hint=hint)
 
 
 def _join_key(column: FeastField, view_name: str) -> Field:
@@ -115,7 +159,14 @@ def _tag(view: FeatureView, name: str, choices: type[_Choice], default: _Choice)
         raise SchemaError(msg, hint=f"use one of {allowed}") from exc
 
 
-def _on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
+def compile_on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
+    """Compile one on-demand view.
+
+    Raises:
+        SchemaError: A source is not a plain view.
+        UnsupportedDtypeError: A feature or request field has a type that is not kept.
+    """
+    _refuse_special_sources(view)
     transformation: Any = view.to_proto().spec.feature_transformation.user_defined_function
     request_fields = {
         field.name: _field(field, view.name)
@@ -136,6 +187,15 @@ def _on_demand_view(view: OnDemandFeatureView) -> OnDemandViewSchema:
         udf=transformation.body,
         udf_source=transformation.body_text,
     )
+
+
+def _refuse_special_sources(view: OnDemandFeatureView) -> None:
+    for projection in view.source_feature_view_projections.values():
+        is_plain = projection.version_tag is None and not projection.join_key_map
+        if not is_plain or projection.name_alias not in {None, projection.name}:
+            msg = f"on-demand view `{view.name}`: source `{projection.name_to_use()}` is special"
+            hint = "name the feature view itself as source: no version, alias or join key map"
+            raise SchemaError(msg, hint=hint)
 
 
 def _in_name_order(sources: Mapping[str, Any]) -> list[Any]:

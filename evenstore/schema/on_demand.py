@@ -1,28 +1,38 @@
 """Runs on-demand views: the same code at the gateway and in a training dataset.
 
-Functions see plain Python values: int, float, str, bytes, bool, aware datetimes for timestamps,
-lists, and None for null. Outputs have the declared type whatever rows are in the batch; a value
-that has another type is an error that names the view and the feature.
+Functions of mode `python` see plain Python values: int, float, str, bytes, bool, aware datetimes
+for timestamps, lists, and None for null. Functions of mode `pandas` see one frame
+(`evenstore.schema.on_demand_pandas`). Outputs have the declared type whatever rows are in the
+batch; a value that has another type is an error that names the view and the feature.
+
+`evenstore.schema.on_demand_arrow` does the same over Arrow columns.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from evenstore.clock import datetime_to_us, us_to_datetime
 from evenstore.dtypes import Dtype
-from evenstore.errors import SchemaError, UnsupportedDtypeError
+from evenstore.errors import SchemaError
 from evenstore.schema.model import Field, OnDemandViewSchema
+from evenstore.schema.on_demand_values import coerce_value, coerce_values, to_plain
 from evenstore.schema.request import FeatureRequest
-from evenstore.semantics import Status, floor_to_s, on_demand_status, worst_status
+from evenstore.semantics import Status, on_demand_status, worst_status
 
-__all__ = ["FeatureValues", "OnDemandFunction", "OnDemandStage", "coerce_value", "coerce_values"]
+__all__ = [
+    "FeatureValues",
+    "OnDemandFunction",
+    "OnDemandStage",
+    "coerce_value",
+    "coerce_values",
+    "name_inputs",
+]
+
+_Column = TypeVar("_Column")
+_PYTHON, _PANDAS = "python", "pandas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +43,38 @@ class FeatureValues:
     statuses: Sequence[Status]
 
 
-_INT_BOUNDS = {Dtype.INT32: 2**31, Dtype.INT64: 2**63}
-
-
 class OnDemandFunction:
     """One on-demand view, loaded and ready to run.
 
     Build once per schema; `apply` is called per batch. Loading runs code that whoever applied the
-    registry wrote, as Feast does.
+    registry wrote, as Feast does. Only a view of mode `pandas` imports pandas.
+
+    Args:
+        view: The view.
+        input_dtypes: Declared types of its inputs, by the names that the function knows; only a
+            view of mode `pandas` needs them, for `apply`.
+
+    Attributes:
+        view: The view.
+        frames: The runner of a view of mode `pandas`
+            (`evenstore.schema.on_demand_pandas.PandasFunction`), else None.
 
     Raises:
-        SchemaError: The view's mode is not `python`.
+        SchemaError: The view's mode is neither `python` nor `pandas`, or it has no function.
     """
 
-    def __init__(self, view: OnDemandViewSchema) -> None:
-        if view.mode != "python":
-            msg = f"on-demand view `{view.name}` has mode `{view.mode}`"
-            raise SchemaError(
-                msg, hint='declare it with mode="python"; other modes are not supported yet'
-            )
+    def __init__(
+        self, view: OnDemandViewSchema, input_dtypes: Mapping[str, Dtype] | None = None
+    ) -> None:
+        _check_mode(view)
         self.view = view
-        self._function: Callable[[dict[str, Any]], dict[str, Any]] = importlib.import_module(
-            "dill"
-        ).loads(view.udf)
+        self._input_dtypes = input_dtypes or {}
+        self._function: Callable[[Any], Any] = importlib.import_module("dill").loads(view.udf)
+        self.frames: Any = None
+        if view.mode == _PANDAS:
+            # Not a plain import: the gateway's workers must not load pandas for nothing.
+            module = importlib.import_module("evenstore.schema.on_demand_pandas")
+            self.frames = module.PandasFunction(view, self._function)
 
     def apply(self, inputs: Mapping[str, Sequence[Any]], n_rows: int) -> dict[str, list[Any]]:
         """Compute the outputs for a batch.
@@ -69,11 +88,16 @@ class OnDemandFunction:
             One column of length `n_rows` per declared output.
 
         Raises:
-            SchemaError: An output is missing, or has another length.
+            SchemaError: An output is missing, or has another length; the function failed.
             UnsupportedDtypeError: A value has another type than declared.
         """
         if not n_rows:
             return {field.name: [] for field in self.view.features}
+        if self.frames is not None:
+            answered: dict[str, list[Any]] = self.frames.apply_values(
+                inputs, self._input_dtypes, n_rows
+            )
+            return answered
         columns = {name: list(values) for name, values in inputs.items()}
         if self.view.is_singleton:
             produced = [
@@ -108,7 +132,7 @@ class OnDemandFunction:
 
     def _output(self, field: Field, produced: Mapping[str, Any], n_rows: int) -> list[Any]:
         where = f"{self.view.name}:{field.name}"
-        values = _plain(produced.get(field.name))
+        values = to_plain(produced.get(field.name))
         # A text is a sequence too, but of its letters.
         if not isinstance(values, list | tuple) or len(values) != n_rows:
             is_column = isinstance(values, list | tuple)
@@ -120,40 +144,13 @@ class OnDemandFunction:
         return coerce_values(values, field.dtype, where=where)
 
 
-def coerce_values(values: Sequence[Any], dtype: Dtype, *, where: str) -> list[Any]:
-    """Give each value of a column its declared type, as `coerce_value` does.
-
-    Raises:
-        UnsupportedDtypeError: A value has another type, or does not fit.
-    """
-    exact = _EXACT.get(dtype)
-    return [
-        value if value is None or type(value) is exact else coerce_value(value, dtype, where=where)
-        for value in values
-    ]
-
-
-def coerce_value(value: Any, dtype: Dtype, *, where: str) -> Any:
-    """Give a Python value its declared type, exactly, or refuse it.
-
-    An int becomes a float where one is declared and holds it exactly; a Float32 is rounded to the
-    nearest float32, which is what every store would keep; a datetime becomes whole seconds,
-    floored, in UTC; what NumPy made becomes the plain Python value.
-
-    Raises:
-        UnsupportedDtypeError: The value has another type, or does not fit.
-    """
-    value = _plain(value)
-    if value is None:
-        return None
-    if dtype.is_list:
-        if not isinstance(value, list | tuple) or any(item is None for item in value):
-            _refuse(value, dtype, where)
-        return [coerce_value(item, dtype.element, where=where) for item in value]
-    coerced = _SCALARS[dtype](value, dtype)
-    if coerced is _REFUSED:
-        _refuse(value, dtype, where)
-    return coerced
+def _check_mode(view: OnDemandViewSchema) -> None:
+    if view.mode not in {_PYTHON, _PANDAS}:
+        msg = f"on-demand view `{view.name}` has mode `{view.mode}`"
+        raise SchemaError(msg, hint='declare it with mode="python" or mode="pandas"')
+    if not view.udf:
+        msg = f"on-demand view `{view.name}` has no function of its own"
+        raise SchemaError(msg, hint="aggregations in an on-demand view are not supported")
 
 
 class OnDemandStage:
@@ -164,7 +161,15 @@ class OnDemandStage:
     """
 
     def __init__(self, request: FeatureRequest) -> None:
-        self._functions = [OnDemandFunction(view) for view in request.on_demand]
+        dtypes = {
+            (read.output_name, field.name): field.dtype
+            for read in request.reads
+            for field in read.features
+        }
+        self._functions = [
+            OnDemandFunction(view, name_inputs(view, dtypes, _request_dtypes(view)))
+            for view in request.on_demand
+        ]
 
     def apply(
         self,
@@ -185,23 +190,49 @@ class OnDemandStage:
         outputs: dict[tuple[str, str], FeatureValues] = {}
         for function in self._functions:
             view = function.view
-            read = [features[name] for name in view.inputs]
-            inputs: dict[str, Sequence[Any]] = {}
-            for (view_name, feature), column in zip(view.inputs, read, strict=True):
-                inputs[f"{view_name}__{feature}"] = column.values
-                # A name that two of its views share says neither: the function must say which.
-                if sum(other == feature for _, other in view.inputs) == 1:
-                    inputs[feature] = column.values
-            for field in view.request_fields:
-                inputs[field.name] = request_data[field.name]
-            worst = _worst_of_rows([column.statuses for column in read], n_rows)
-            for name, values in function.apply(inputs, n_rows).items():
+            read = {name: features[name] for name in view.inputs}
+            values = {name: column.values for name, column in read.items()}
+            inputs = name_inputs(view, values, request_data)
+            worst = _worst_of_rows([column.statuses for column in read.values()], n_rows)
+            for name, column in function.apply(inputs, n_rows).items():
                 statuses = [
                     _ON_DEMAND_STATUSES[status, value is None]
-                    for status, value in zip(worst, values, strict=True)
+                    for status, value in zip(worst, column, strict=True)
                 ]
-                outputs[view.name, name] = FeatureValues(values, statuses)
+                outputs[view.name, name] = FeatureValues(column, statuses)
         return outputs
+
+
+def name_inputs(
+    view: OnDemandViewSchema,
+    features: Mapping[tuple[str, str], _Column],
+    request_data: Mapping[str, _Column],
+) -> dict[str, _Column]:
+    """Name the columns of an on-demand view's inputs as its function knows them.
+
+    Args:
+        view: The on-demand view.
+        features: By (view, feature).
+        request_data: By name.
+
+    Returns:
+        Every feature as `view__feature` and, where only one input is called so, as `feature`;
+        every request field by its name.
+    """
+    inputs: dict[str, _Column] = {}
+    for view_name, feature in view.inputs:
+        column = features[view_name, feature]
+        inputs[f"{view_name}__{feature}"] = column
+        # A name that two of its views share says neither: the function must say which.
+        if sum(other == feature for _, other in view.inputs) == 1:
+            inputs[feature] = column
+    for field in view.request_fields:
+        inputs[field.name] = request_data[field.name]
+    return inputs
+
+
+def _request_dtypes(view: OnDemandViewSchema) -> dict[str, Dtype]:
+    return {field.name: field.dtype for field in view.request_fields}
 
 
 _ON_DEMAND_STATUSES = {
@@ -218,84 +249,3 @@ def _worst_of_rows(columns: Sequence[Sequence[Status]], n_rows: int) -> list[Sta
     # Few combinations occur in many rows.
     worst = {row: worst_status(row) for row in set(rows)}
     return [worst[row] for row in rows]
-
-
-_REFUSED = object()
-# A value of exactly this type is one already: most are.
-_EXACT: Mapping[Dtype, type] = {Dtype.FLOAT64: float, Dtype.BOOL: bool}
-
-
-def _refuse(value: Any, dtype: Dtype, where: str) -> None:
-    msg = f"{where}: {value!r} is not {dtype.value}"
-    raise UnsupportedDtypeError(msg, hint="return the declared type, or None for null")
-
-
-def _plain(value: Any) -> Any:
-    # NumPy scalars and arrays are told by their module, so that no gateway worker must import it.
-    return value.tolist() if type(value).__module__ == "numpy" else value
-
-
-def _integer(value: Any, dtype: Dtype) -> Any:
-    # bool is a subclass of int, but True is no count.
-    if not isinstance(value, int) or isinstance(value, bool):
-        return _REFUSED
-    bound = _INT_BOUNDS[dtype]
-    return value if -bound <= value < bound else _REFUSED
-
-
-def _float64(value: Any, _dtype: Dtype) -> Any:
-    if isinstance(value, float):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            widened = float(value)
-        except OverflowError:
-            return _REFUSED
-        return widened if int(widened) == value else _REFUSED
-    return _REFUSED
-
-
-def _float32(value: Any, dtype: Dtype) -> Any:
-    widened = _float64(value, dtype)
-    if widened is _REFUSED or not math.isfinite(widened):
-        return widened
-    return _round_to_float32(widened)
-
-
-def _round_to_float32(value: float) -> float:
-    try:
-        return float(struct.unpack("<f", struct.pack("<f", value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, value)
-
-
-def _instance(kind: type) -> Callable[[Any, Dtype], Any]:
-    return lambda value, _dtype: value if isinstance(value, kind) else _REFUSED
-
-
-def _text(value: Any, _dtype: Dtype) -> Any:
-    if not isinstance(value, str):
-        return _REFUSED
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:  # A lone surrogate, which neither store can keep.
-        return _REFUSED
-    return value
-
-
-def _timestamp(value: Any, _dtype: Dtype) -> Any:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        return _REFUSED
-    return us_to_datetime(floor_to_s(datetime_to_us(value)) * 1_000_000)
-
-
-_SCALARS: dict[Dtype, Callable[[Any, Dtype], Any]] = {
-    Dtype.INT32: _integer,
-    Dtype.INT64: _integer,
-    Dtype.FLOAT32: _float32,
-    Dtype.FLOAT64: _float64,
-    Dtype.STRING: _text,
-    Dtype.BYTES: _instance(bytes),
-    Dtype.BOOL: _instance(bool),
-    Dtype.UNIX_TIMESTAMP: _timestamp,
-}

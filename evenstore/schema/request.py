@@ -7,6 +7,7 @@ and join.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
@@ -19,7 +20,17 @@ from evenstore.schema.model import (
     fingerprint,
 )
 
-__all__ = ["Column", "FeatureRequest", "ViewRead", "resolve_references", "resolve_service"]
+__all__ = [
+    "Column",
+    "FeatureRequest",
+    "ViewRead",
+    "pinned_name",
+    "resolve_references",
+    "resolve_service",
+    "split_reference",
+]
+
+_VERSION = re.compile(r"@v\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +109,12 @@ def resolve_service(registry: RegistrySchema, name: str) -> FeatureRequest:
 def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) -> FeatureRequest:
     """Resolve a list of `view:feature` references, keeping their order.
 
+    `view@v2:feature` pins a version, which the schema must hold
+    (`evenstore.schema.version.resolve_request`); the gateway's does not.
+
     Raises:
         SchemaError: The list is empty, a reference has not the form `view:feature` or pins a
-            version, or a feature is asked for twice.
+            version that the schema does not hold, or a feature is asked for twice.
         UnknownFeatureError: A view or feature is not registered.
     """
     if not references:
@@ -108,12 +122,34 @@ def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) ->
         raise SchemaError(msg, hint="name a feature service, or references like `view:feature`")
     projections = []
     for reference in references:
-        view, separator, feature = reference.partition(":")
-        if not separator or not view or not feature:
-            msg = f"not a feature reference: {reference!r}"
-            raise SchemaError(msg, hint="write `view:feature`")
-        projections.append(Projection(view=view, output_name=view, features=(feature,)))
+        name, feature = split_reference(reference)
+        view = _VERSION.sub("", name)
+        projections.append(Projection(view=view, output_name=name, features=(feature,)))
     return _resolve(registry, ",".join(references), tuple(projections))
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Split `view:feature` into the view's name, with its version if one is pinned, and the rest.
+
+    `view@V2` is `view@v2`; `view@latest` is `view`, as Feast reads them.
+
+    Raises:
+        SchemaError: The text has another form.
+    """
+    view, separator, feature = reference.partition(":")
+    if not separator or not view or not feature:
+        msg = f"not a feature reference: {reference!r}"
+        raise SchemaError(msg, hint="write `view:feature`")
+    name, _, version = view.partition("@")
+    if not version or version.lower() == "latest":
+        return name, feature
+    return f"{name}@{version.lower()}", feature
+
+
+def pinned_name(projection: Projection) -> str | None:
+    """Return the name `view@vN` of the version that a projection pins, None where it pins none."""
+    version = _VERSION.search(projection.output_name)
+    return None if version is None else f"{projection.view}{version[0]}"
 
 
 class _Reads:
@@ -160,10 +196,8 @@ def _resolve(
     reads = _Reads(registry)
     columns: list[Column] = []
     on_demand: dict[str, OnDemandViewSchema] = {}
-    for projection in projections:
-        if "@" in projection.output_name:
-            msg = f"pinned feature view versions are not supported yet: `{projection.output_name}`"
-            raise SchemaError(msg, hint="ask for the view without `@`")
+    for asked in projections:
+        projection = _honour_version(registry, asked)
         computed = on_demand_views.get(projection.view)
         if computed is None:
             columns.extend(
@@ -180,6 +214,9 @@ def _resolve(
         )
     for computed in on_demand.values():
         for view_name, feature in computed.inputs:
+            if view_name in on_demand_views:
+                msg = f"on-demand view `{computed.name}` reads on-demand view `{view_name}`"
+                raise SchemaError(msg, hint="Feast computes no chains: read its source views")
             reads.add(Projection(view_name, view_name, (feature,)), feature)
     _refuse_repeated(columns)
     view_reads = reads.build()
@@ -191,6 +228,19 @@ def _resolve(
         reads=view_reads,
         on_demand=tuple(on_demand.values()),
     )
+
+
+def _honour_version(registry: RegistrySchema, projection: Projection) -> Projection:
+    pinned = pinned_name(projection)
+    if pinned is None and "@" not in projection.output_name:
+        return projection
+    held = {view.name for view in registry.feature_views}
+    held |= {view.name for view in registry.on_demand_views}
+    if pinned is None or pinned not in held:
+        msg = f"the version that `{projection.output_name}` pins is not served here"
+        hint = "ask for the view without `@`; only offline reads can pin a version: `view@v2`"
+        raise SchemaError(msg, hint=hint)
+    return dataclasses.replace(projection, view=pinned)
 
 
 def _refuse_repeated(columns: list[Column]) -> None:

@@ -1,114 +1,259 @@
-"""The point-in-time join.
+"""The point-in-time join of one view, in steps that only touch the columns they need.
 
-For each entity row, the greatest feature row at or before its as-of instant.
+1. Winners: for each entity row, where the greatest feature row is that it may know. Reads join
+   keys and timestamps only. Two ways, which give the same answer: the *range join* pairs each
+   entity row with all its candidates and takes the greatest (short histories); the *as-of join*
+   sorts the history once (long ones).
+2. Ties: rows that tie on both timestamps are placed by content. Runs only where there are some.
+3. Fetch: reads the features asked for, at the winners' positions.
 """
 
 from __future__ import annotations
 
+import enum
+from dataclasses import dataclass
+
 from evenstore.schema.files import SourceFiles
-from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.model import Field
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
 from evenstore.sql.quoting import quote_identifier
 from evenstore.sql.relation import (
     AS_OF_US,
+    AVAILABLE_US,
     CREATED_US,
     EVENT_US,
-    KNOWN_AT_US,
+    FILE,
+    FILE_ROW,
+    GREATEST,
+    IS_TIED,
+    LEAST,
+    NEWEST_US,
+    PLACE,
     ROW_IDX,
-    ROW_ORDER,
+    SINCE_US,
     build_feature_rows_sql,
     content_columns,
 )
+from evenstore.sql.row_order import RowOrder
 
-__all__ = ["build_point_in_time_sql"]
+__all__ = ["JoinStrategy", "PointInTimeJoin"]
 
 
-def build_point_in_time_sql(
-    source: SourceFiles, read: ViewRead, *, entity_relation: str, knowledge: Knowledge
-) -> str:
-    """Build the join of one view.
+class JoinStrategy(enum.Enum):
+    """How winners are found; the answer is the same."""
 
-    A feature row qualifies when its event timestamp is not after the as-of instant and, in as-known
-    mode on a source with created timestamps, its created timestamp is not after the known-at
-    instant. Rows older than the ttl still qualify: that they are there and expired is the answer.
-    Every feature row of an asked entity is given its place in the total order as one integer, and
-    the greatest wins; rows that tie on both timestamps are placed by content.
+    RANGE = "range join"
+    AS_OF = "as-of join"
 
-    Args:
+
+@dataclass(frozen=True, slots=True)
+class PointInTimeJoin:
+    """The statements that join one view.
+
+    A feature row qualifies when its event timestamp is in the entity row's window and, in as-known
+    mode on a source with created timestamps, its created timestamp is not after the as-of instant.
+
+    Attributes:
         source: The view's files.
         read: The view, the caller's key columns and the features to fetch.
-        entity_relation: Name of a relation with `_row_idx`, the key columns, `_as_of_us` and
-            `_known_at_us`.
         knowledge: Which rows may be known.
-
-    Returns:
-        One SELECT statement without side effects.
-
-    Shapes:
-        in: n entity rows.
-        out: n rows x (`_row_idx`, `_event_us`, features in the order of `read.features`), ordered
-            by
-            `_row_idx`.
-
-    Guarantees:
-        Exactly one row per entity row; `_event_us` and the features are null where no row
-        qualifies.
+        strategy: How winners are found.
+        order: The order of the source's rows.
+        entity_relation: Name of a relation with `_row_idx`, the key columns, `_since_us` and
+            `_as_of_us`: n entity rows and the window of event timestamps that each may see, both
+            ends inclusive.
+        winner_table: Name of the table that the winners are put in.
+        event_range_us: Event timestamps that any entity row may see; None for no bound.
     """
-    view = read.view
-    fetched = "".join(f",\n  f.{quote_identifier(field.name)}" for field in read.features)
-    return f"""\
-with feature_rows as materialized (
-{build_feature_rows_sql(source, view)}
+
+    source: SourceFiles
+    read: ViewRead
+    knowledge: Knowledge
+    strategy: JoinStrategy
+    order: RowOrder
+    entity_relation: str
+    winner_table: str
+    event_range_us: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def is_as_known(self) -> bool:
+        """Whether created timestamps decide what may be seen."""
+        return self.knowledge is Knowledge.AS_KNOWN and self.source.created is not None
+
+    def winners_sql(self) -> str:
+        """Build the statement that makes the table of winners.
+
+        Shapes:
+            out: at most one row per entity row x (`_row_idx`, `_event_us` int64 microseconds,
+                `_file`, `_file_row`, `_is_tied`); none where no row qualifies; no order.
+        """
+        if self.strategy is JoinStrategy.RANGE:
+            greatest = self._range_join()
+        elif self.is_as_known:
+            greatest = self._as_of_join_as_known()
+        else:
+            greatest = self._as_of_join()
+        return f"""\
+create table {self._winner} as
+with feature_rows as not materialized (
+{self._feature_rows(())}
 ),
-ordered as materialized (
-  select *, row_number() over (order by {_total_order(view)}) as {ROW_ORDER}
-  from feature_rows f{_of_asked_entities(read, entity_relation)}
+{greatest}
+select
+  {ROW_IDX},
+{self.order.unpacked()}
+from greatest"""
+
+    def count_ties_sql(self) -> str:
+        """Build the query of how many winners are tied with another row on both timestamps."""
+        return f"select count(*) from {self._winner} where {IS_TIED}"
+
+    def place_ties_sql(self) -> str:
+        """Build the statement that gives tied entity rows the row of the greatest content."""
+        greatest_first = ", ".join(
+            [f"f.{CREATED_US} desc nulls last"]
+            + [
+                f"f.{quote_identifier(field.name)} desc nulls last"
+                for field in content_columns(self.read.view)
+            ]
+        )
+        return f"""\
+with tied as (
+  select e.*, w.{EVENT_US} as {NEWEST_US}
+  from {self._entity} e
+  join {self._winner} w on w.{ROW_IDX} = e.{ROW_IDX}
+  where w.{IS_TIED}
 ),
-winner as (
-  select e.{ROW_IDX}, max(f.{ROW_ORDER}) as {ROW_ORDER}
-  from {quote_identifier(entity_relation)} e
-  join ordered f
-    on {_qualifies(read, source, knowledge)}
-  group by e.{ROW_IDX}
+feature_rows as (
+{self._feature_rows(self.read.view.features)}
+),
+placed as (
+  select
+    e.{ROW_IDX},
+    f.{FILE},
+    f.{FILE_ROW},
+    row_number() over (
+      partition by e.{ROW_IDX}
+      order by {greatest_first}
+    ) as {PLACE}
+  from tied e
+  join feature_rows f
+    on {self._qualifies(f"f.{EVENT_US} = e.{NEWEST_US}")}
+)
+update {self._winner} w
+set {FILE} = p.{FILE}, {FILE_ROW} = p.{FILE_ROW}
+from placed p
+where p.{PLACE} = 1 and p.{ROW_IDX} = w.{ROW_IDX}"""
+
+    def fetch_sql(self, *, in_order: bool) -> str:
+        """Build the query of the winners' features.
+
+        Args:
+            in_order: Order the rows by `_row_idx`.
+
+        Shapes:
+            out: one row per entity row that has a winner x (`_row_idx`, `_event_us`, features in
+                the order of `read.features`).
+        """
+        fetched = "".join(f",\n  f.{quote_identifier(name.name)}" for name in self.read.features)
+        order = f"\norder by w.{ROW_IDX}" if in_order else ""
+        # A key of one column is found faster, and one file has but one index.
+        same_file = f"f.{FILE} = w.{FILE} and " if len(self.source.paths) > 1 else ""
+        return f"""\
+with feature_rows as (
+{self._feature_rows(self.read.features)}
 )
 select
-  e.{ROW_IDX},
-  f.{EVENT_US}{fetched}
-from {quote_identifier(entity_relation)} e
-left join winner w on w.{ROW_IDX} = e.{ROW_IDX}
-left join ordered f on f.{ROW_ORDER} = w.{ROW_ORDER}
-order by e.{ROW_IDX}"""
+  w.{ROW_IDX},
+  w.{EVENT_US}{fetched}
+from {self._winner} w
+join feature_rows f on {same_file}f.{FILE_ROW} = w.{FILE_ROW}{order}"""
 
+    def drop_winners_sql(self) -> str:
+        """Build the statement that removes the table of winners."""
+        return f"drop table {self._winner}"
 
-def _total_order(view: FeatureViewSchema) -> str:
-    content = [_ascending(field) for field in content_columns(view)]
-    return ", ".join([EVENT_US, f"{CREATED_US} nulls first", *content])
+    def _range_join(self) -> str:
+        in_window = f"f.{EVENT_US} between e.{SINCE_US} and e.{AS_OF_US}"
+        return f"""\
+greatest as (
+  select e.{ROW_IDX}, {self.order.greatest} as {GREATEST}, {self.order.least} as {LEAST}
+  from {self._entity} e
+  join feature_rows f
+    on {self._qualifies(in_window)}
+  group by e.{ROW_IDX}
+)"""
 
+    def _as_of_join(self) -> str:
+        at_or_before = f"e.{AS_OF_US} >= f.{EVENT_US}"
+        return f"""\
+newest as (
+  select e.*, f.{EVENT_US} as {NEWEST_US}
+  from {self._entity} e
+  asof join feature_rows f
+    on {self._qualifies(at_or_before)}
+),
+greatest as (
+  select e.{ROW_IDX}, {self.order.greatest} as {GREATEST}, {self.order.least} as {LEAST}
+  from newest e
+  join feature_rows f
+    on {self._qualifies(f"f.{EVENT_US} = e.{NEWEST_US}")}
+  where e.{NEWEST_US} >= e.{SINCE_US}
+  group by e.{ROW_IDX}
+)"""
 
-def _ascending(field: Field) -> str:
-    # DuckDB places NaN above every number, as the total order wants.
-    return f"{quote_identifier(field.name)} asc nulls first"
+    def _as_of_join_as_known(self) -> str:
+        # What is known at an instant only grows: its greatest row is a running maximum over the
+        # instants at which rows became both true and known.
+        keys = ", ".join(quote_identifier(key.name) for key in self.read.view.join_keys)
+        selected = f"{keys}, " if keys else ""
+        partition = f"partition by {keys} " if keys else ""
+        at_or_before = f"e.{AS_OF_US} >= f.{AVAILABLE_US}"
+        condition = "\n    and ".join([*self._has_key(), at_or_before])
+        return f"""\
+known as (
+  select
+    {selected}greatest({EVENT_US}, {CREATED_US}) as {AVAILABLE_US},
+    {self.order.greatest} over available as {GREATEST},
+    {self.order.least} over available as {LEAST}
+  from feature_rows
+  where {EVENT_US} is not null and {CREATED_US} is not null
+  window available as ({partition}order by greatest({EVENT_US}, {CREATED_US}))
+),
+greatest as (
+  select e.{ROW_IDX}, f.{GREATEST}, f.{LEAST}
+  from {self._entity} e
+  asof join known f
+    on {condition}
+)"""
 
+    def _feature_rows(self, features: tuple[Field, ...]) -> str:
+        return build_feature_rows_sql(
+            self.source,
+            self.read.view,
+            features=features,
+            event_range_us=self.event_range_us,
+            with_position=True,
+        )
 
-def _of_asked_entities(read: ViewRead, entity_relation: str) -> str:
-    """Leave rows of other entities out before they are sorted: few entities are asked for often."""
-    if not read.view.join_keys:
-        return ""
-    condition = "\n    and ".join(_has_key(read))
-    return f"\n  semi join {quote_identifier(entity_relation)} e\n    on {condition}"
+    def _qualifies(self, in_window: str) -> str:
+        conditions = [*self._has_key(), in_window]
+        if self.is_as_known:
+            conditions.append(f"f.{CREATED_US} <= e.{AS_OF_US}")
+        return "\n    and ".join(conditions)
 
+    def _has_key(self) -> list[str]:
+        read = self.read
+        return [
+            f"f.{quote_identifier(key.name)} = e.{quote_identifier(column)}"
+            for key, column in zip(read.view.join_keys, read.key_columns, strict=True)
+        ]
 
-def _has_key(read: ViewRead) -> list[str]:
-    return [
-        f"f.{quote_identifier(key.name)} = e.{quote_identifier(column)}"
-        for key, column in zip(read.view.join_keys, read.key_columns, strict=True)
-    ]
+    @property
+    def _entity(self) -> str:
+        return quote_identifier(self.entity_relation)
 
-
-def _qualifies(read: ViewRead, source: SourceFiles, knowledge: Knowledge) -> str:
-    conditions = _has_key(read)
-    conditions.append(f"f.{EVENT_US} <= e.{AS_OF_US}")
-    if knowledge is Knowledge.AS_KNOWN and source.created is not None:
-        conditions.append(f"f.{CREATED_US} <= e.{KNOWN_AT_US}")
-    return "\n    and ".join(conditions)
+    @property
+    def _winner(self) -> str:
+        return quote_identifier(self.winner_table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evenstore.schema.files import TimestampColumn
+from evenstore.schema.files import SourceFiles, TimestampColumn
 from evenstore.sql.quoting import quote_identifier
 from evenstore.sql.scan import build_scan_sql
 from evenstore.sql.types import build_instant_us
@@ -35,15 +35,18 @@ class Pull:
     is_latest: bool
 
 
-def build_pull_sql(
-    pull: Pull, paths: tuple[str, ...], *, event: TimestampColumn, created: TimestampColumn | None
-) -> str:
+def build_pull_sql(pull: Pull, source: SourceFiles) -> str:
     """Build the selection of all rows, or of each entity's newest row, in an interval.
+
+    Args:
+        pull: What is asked for, in the source's own names.
+        source: The files.
 
     Returns:
         One SELECT statement: join keys, features, event timestamp and created timestamp, under the
             source's names.
     """
+    event, created = source.event, source.created
     stamps = [event.name, *([created.name] if created else [])]
     names = list(dict.fromkeys([*pull.join_keys, *pull.features, *stamps]))
     columns = ",\n  ".join(quote_identifier(name) for name in names)
@@ -54,7 +57,7 @@ def build_pull_sql(
     ]
     where = f"\nwhere {' and '.join(bounds)}" if bounds else ""
     newest = f"\nqualify row_number() over ({_newest_first(pull, event, created)}) = 1"
-    scan = build_scan_sql(paths)
+    scan = build_scan_sql(source)
     return f"select\n  {columns}\nfrom {scan}{where}{newest if pull.is_latest else ''}"
 
 

@@ -25,7 +25,6 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64
 from feast.value_type import ValueType
 
-from evenstore.errors import OfflineStoreError
 from tests.support.feast_repo import OUR_OFFLINE_STORE, FeastRepo
 
 FILE, DUCKDB, OURS = "file", "duckdb", "ours"
@@ -88,10 +87,6 @@ DEVIATIONS: dict[tuple[str, str], tuple[type[Exception], str]] = {
     ("test_dates_without_entity_rows", DUCKDB): (
         TypeError,
         "upstream, FEAST.md 3.1: retrieval by dates fails",
-    ),
-    ("test_dates_without_entity_rows", OURS): (
-        OfflineStoreError,
-        "ours, not yet: retrieval by dates",
     ),
 }
 

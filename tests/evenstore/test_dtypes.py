@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from typing import Any
+
 import pytest
 from feast.types import Array, PrimitiveFeastType
 
-from evenstore.dtypes import ENTITY_KEY_DTYPES, Dtype
+from evenstore.dtypes import ENTITY_KEY_DTYPES, OFFLINE_SCALARS, Dtype, struct_name
 from evenstore.errors import UnsupportedDtypeError
 
 
@@ -36,9 +40,97 @@ def test_entity_key_types_are_scalars_without_floats_and_booleans() -> None:
     assert Dtype.BOOL not in ENTITY_KEY_DTYPES
 
 
-@pytest.mark.parametrize("name", ["Decimal", "int64", "Array(Array(Int64))", "Map", ""])
+OFFLINE = [
+    *sorted(OFFLINE_SCALARS),
+    "Array(Array(Int64))",
+    "Array(Uuid)",
+    "Set(String)",
+    "Set(Array(Set(Bool)))",
+    'Struct({"a": Int64})',
+    'Array(Struct({"a, \\"b\\": {": Struct({"\\u00e9": Set(Map)}), "": Float64}))',
+]
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_every_other_type_is_one_object_made_by_its_name(name: str) -> None:
+    dtype = Dtype.from_name(name, where="view:feature")
+    assert dtype.value == name
+    assert dtype is Dtype(name)
+    assert copy.deepcopy(dtype) is dtype
+    assert pickle.loads(pickle.dumps(dtype)) is dtype  # noqa: S301 - our own bytes.
+    assert not dtype.is_kept_online
+
+
+def test_members_are_kept_online_and_alone_are_iterated() -> None:
+    made = {Dtype(name) for name in OFFLINE}
+    assert all(dtype.is_kept_online for dtype in Dtype)
+    assert made.isdisjoint(Dtype)
+    assert len(list(Dtype)) == 16
+
+
+def test_every_scalar_of_feast_is_known() -> None:
+    """A new one in a new Feast must be decided upon."""
+    known = {str(feast_type) for feast_type in PrimitiveFeastType} - {"Invalid"}
+    assert known == OFFLINE_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
+
+
+def test_parts_of_a_type_are_types() -> None:
+    nested = Dtype("Array(Set(Int64))")
+    assert (nested.is_list, nested.is_set, nested.element.is_set) == (True, False, True)
+    assert nested.element.element is Dtype.INT64
+    assert not nested.is_float
+    text = struct_name([('b, "}', "Array(Map)"), ("a", "Bool")])
+    struct = Dtype(text)
+    assert (struct.is_struct, struct.element) == (True, struct)
+    assert struct.fields == (('b, "}', Dtype("Array(Map)")), ("a", Dtype.BOOL))
+    assert Dtype.INT64.fields == Dtype("Map").fields == ()
+    assert [Dtype(name).is_map for name in ("Map", "ScalarMap", "Array(Map)")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["Map", "Array(ScalarMap)", "Set(Array(Map))", 'Struct({"a": Map})']
+)
+def test_a_map_anywhere_inside_is_told(name: str) -> None:
+    assert Dtype(name).holds_map
+    assert not Dtype(name.replace("ScalarMap", "Map").replace("Map", "Bool")).holds_map
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "int64",
+        "Invalid",
+        "Array()",
+        "Array(Int64",
+        "Array(Int64))",
+        "Array(Array(int64))",
+        "Map(String, Int64)",
+        "Struct",
+        "Struct({})",
+        'Struct({"a":Int64})',
+        'Struct({"a": Int64,"b": Int64})',
+        'Struct({"a": Int64, })',
+        'Struct({"a": Int64, "a": Bool})',
+        'Struct({"\u00e9": Bool})',
+        "Struct({5: Bool})",
+        "Struct({a: Bool})",
+        'Struct({"a',
+    ],
+)
 def test_unknown_name_is_refused_with_the_column(name: str) -> None:
     with pytest.raises(UnsupportedDtypeError) as caught:
         Dtype.from_name(name, where="customer:spend")
-    assert caught.value.message == f"customer:spend: type `{name}` is not supported yet"
+    assert caught.value.message == f"customer:spend: type `{name}` is not supported"
     assert "Array(UnixTimestamp)" in (caught.value.hint or "")
+    assert "Uuid" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("value", [None, 5, b"Int64"])
+def test_only_a_text_names_a_type(value: Any) -> None:
+    with pytest.raises(ValueError, match="is not a valid Dtype"):
+        Dtype(value)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from evenstore.duckdb_session import SessionLimits, open_session, translate_duckdb_error
+from evenstore.dtypes import Dtype
+from evenstore.duckdb_session import (
+    SessionLimits,
+    find_damaged_file,
+    open_session,
+    translate_duckdb_error,
+)
 from evenstore.errors import ConfigurationError, OfflineStoreError, SourceUnavailableError
+from evenstore.schema.files import PathColumn, SourceFiles, TimestampColumn
+from evenstore.sql.scan import build_scan_sql
 
 UNREADABLE = {"Error", "IOException", "HTTPException", "SerializationException"}
 
@@ -89,3 +99,42 @@ def test_variables_of_python_are_no_relations() -> None:
 def test_other_errors_pass_as_they_are() -> None:
     with pytest.raises(KeyboardInterrupt), open_session():
         raise KeyboardInterrupt
+
+
+def test_damaged_file_among_others_is_named_with_its_view(tmp_path: Path) -> None:
+    """DuckDB says only what it stumbled on."""
+    table = pa.table({"k": range(9000), "at": pa.array([0] * 9000, pa.timestamp("us"))})
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    for path in paths:
+        pq.write_table(table, path)
+    content = bytearray(paths[1].read_bytes())
+    content[4:400] = bytes(396)
+    paths[1].write_bytes(content)
+    source = SourceFiles(
+        paths=tuple(map(str, paths)),
+        event=TimestampColumn("at"),
+        created=None,
+        columns=(("k", "k"),),
+        name="stats",
+        path_columns=(PathColumn("x", Dtype.STRING, ("1", "2", "3")),),
+    )
+    with (
+        pytest.raises(SourceUnavailableError, match=f"^stats: `{paths[1]}` cannot be read"),
+        open_session(sources=[source]) as session,
+    ):
+        session.sql(f"from {build_scan_sql(source)} select max(k)").fetchall()
+    assert find_damaged_file([replace(source, paths=(str(paths[0]),))]) is None
+
+
+def test_error_that_is_not_of_a_file_is_not_blamed_on_one(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"k": [1]}), tmp_path / "a.parquet")
+    source = SourceFiles((str(tmp_path / "a.parquet"),), TimestampColumn("k"), None, ())
+    with pytest.raises(OfflineStoreError, match="nope"), open_session(sources=[source]) as session:
+        session.sql(f"from {build_scan_sql(source)} select nope").fetchall()
+
+
+def test_missing_extension_is_named_with_what_to_do() -> None:
+    said = "no extension `httpfs`"
+    with pytest.raises(OfflineStoreError, match=said) as caught, open_session() as session:
+        session.sql("select * from 's3://bucket/a.parquet'").fetchall()
+    assert "data source" in str(caught.value.hint)

@@ -14,9 +14,10 @@ import pytest
 from feast import Entity, FeatureStore, ValueType
 from feast.types import Int64
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evenstore.duckdb_session import open_session
-from evenstore.offline.history import describe_entities, read_history
+from evenstore.offline.history import describe_entities, open_history
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import FeatureViewSchema
@@ -24,6 +25,7 @@ from evenstore.schema.request import FeatureRequest, resolve_references
 from evenstore.schema.source import open_source
 from evenstore.semantics import EARLIEST_US, ExpiredValues, Knowledge, TtlEnforcement
 from evenstore.sql.latest import build_latest_rows_sql
+from evenstore.sql.point_in_time import JoinStrategy
 from tests.support.feast_repo import FeastRepo
 from tests.support.oracle import Row, is_same_value, join, newest, place
 from tests.support.scale import scaled
@@ -108,14 +110,18 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(150, 15_000))
-@given(world=worlds())
-def test_history_equals_oracle_for_any_world(bench: Bench, world: World) -> None:
+@settings(max_examples=scaled(100, 20_000))
+@given(world=worlds(), strategy=st.sampled_from([None, *JoinStrategy]))
+def test_history_equals_oracle_for_any_world(
+    bench: Bench, world: World, strategy: JoinStrategy | None
+) -> None:
     view = bench.prepare(world)
     knowledge = Knowledge.AS_KNOWN if world.rules.is_as_known else Knowledge.LATEST_TRUTH
-
     entity_table = world.entity_table()
-    table = read_history(bench.store, bench.request(view), entity_table, knowledge=knowledge)
+    read = open_history(bench.store, bench.request(view), entity_table, knowledge=knowledge)
+    read = dataclasses.replace(read, strategy=strategy)
+
+    table = read.to_table()
 
     answers = join(world.rows, world.entity_rows, NAMES, world.rules)
     assert table.select(entity_table.column_names) == entity_table
@@ -128,6 +134,25 @@ def test_history_equals_oracle_for_any_world(bench: Bench, world: World) -> None
         ]
         event_us = table[f"{column}__event_timestamp"].cast(pa.int64()).to_pylist()
         assert event_us == [answer.event_us for answer in answers]
+
+
+@pytest.mark.timeout(3600)
+@settings(max_examples=scaled(30, 2_000))
+@given(world=worlds(), slice_rows=st.integers(1, 5))
+def test_stream_is_the_table_in_slices(bench: Bench, world: World, slice_rows: int) -> None:
+    view = bench.prepare(world)
+    read = open_history(
+        bench.store,
+        bench.request(view),
+        world.entity_table(),
+        knowledge=Knowledge.LATEST_TRUTH,
+    )
+    reader = read.to_reader(slice_rows)
+    batches = list(reader)
+    assert reader.schema == read.schema
+    assert all(batch.num_rows <= slice_rows for batch in batches)
+    streamed = pa.Table.from_batches(batches, reader.schema)
+    assert repr(streamed.to_pylist()) == repr(read.to_table().to_pylist())
 
 
 @pytest.mark.timeout(3600)

@@ -23,6 +23,7 @@ _COMMANDS = (
     ("evenstore-serve",),
     ("evenstore-train",),
     ("evenstore-train", "dataset"),
+    ("evenstore-train", "verify"),
     ("evenstore-train", "fit"),
     ("evenstore-train", "score"),
     ("evenstore-train", "agree"),

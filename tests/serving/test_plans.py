@@ -47,7 +47,7 @@ def test_unknown_names_are_refused(schema: RegistrySchema) -> None:
         plans.for_references(("numbers:nope",))
 
 
-@pytest.mark.parametrize("wrong", [{"mode": "pandas"}, {"udf": b"no pickle"}], ids=repr)
+@pytest.mark.parametrize("wrong", [{"mode": "substrait"}, {"udf": b"no pickle"}], ids=repr)
 def test_a_service_that_cannot_be_served_leaves_the_others(
     schema: RegistrySchema, wrong: dict[str, Any]
 ) -> None:

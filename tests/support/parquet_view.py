@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from evenstore.dtypes import Dtype
 from evenstore.offline.entity_rows import number_entity_rows
-from evenstore.offline.history import JoinedFeature, join_view
+from evenstore.offline.join_views import ViewJoins, ViewToJoin
+from evenstore.offline.joined import JoinedFeature
 from evenstore.schema.files import SourceFiles, TimestampColumn
 from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
@@ -69,16 +70,15 @@ class ParquetView:
     ) -> dict[str, JoinedFeature]:
         """Join all features to some keys, all at one instant."""
         instants = pa.array([as_of_us] * keys.num_rows, pa.int64())
-        numbered = number_entity_rows(
-            keys, self.view.join_keys, as_of_us=instants, known_at_us=instants
-        )
+        numbered = number_entity_rows(keys, self.view.join_keys, as_of_us=instants)
         read = ViewRead(
             view=self.view,
             output_name=self.view.name,
             key_columns=tuple(key.name for key in self.view.join_keys),
             features=self.view.features,
         )
-        joined = join_view(
-            self.source, read, numbered, knowledge=knowledge or Knowledge.LATEST_TRUTH
+        joins = ViewJoins(
+            [ViewToJoin(self.source, read, numbered)], knowledge or Knowledge.LATEST_TRUTH
         )
-        return {feature.field.name: feature for feature in joined}
+        (joined,) = joins.run()
+        return {feature.field.name: feature for feature in joined.features()}

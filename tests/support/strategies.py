@@ -27,6 +27,9 @@ FEATURES = (
     Field("x", Dtype.FLOAT64),
     Field("text", Dtype.STRING),
     Field("tags", Dtype.FLOAT32_LIST),
+    Field("id", Dtype("Uuid")),
+    Field("pairs", Dtype("Array(Array(Int64))")),
+    Field("spread", Dtype("Set(Float64)")),
 )
 
 _SPAN_US = 7
@@ -43,6 +46,10 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
         ["", "a", "A", "Z", "é", "e\u0301", "\U0001f600", "\uffff", 'it\'s "x"']
     ),
     "tags": st.lists(st.sampled_from([0.0, 0.5, float("nan")]), max_size=2),
+    "id": st.sampled_from([f"{text}0112233-4455-6677-8899-aabbccddeeff" for text in "09f"]),
+    "pairs": st.lists(st.lists(st.sampled_from([2**53, 2**53 + 1]), max_size=2), max_size=2),
+    # As a set is returned: distinct and ascending, NaN last.
+    "spread": st.sampled_from([[], [0.5], [-1.5, 0.5], [0.5, float("inf")], [0.5, float("nan")]]),
 }
 _TEXT_KEYS = st.sampled_from(["", "1", "01", "é", "e\u0301", "a'b\"c", " ", "\U0001f600"])
 _INTEGER_KEYS = st.sampled_from([0, 1, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1])
@@ -93,7 +100,7 @@ class World:
         if self.rules.has_created:
             columns["created"] = self._instants([row.created_us for row in file])
         for field in FEATURES:
-            values = [row.values[field.name] for row in file]
+            values = [_as_written(row.values[field.name], field.dtype) for row in file]
             columns[field.name] = pa.array(values, arrow_type(field.dtype))
         return pa.table(columns)
 
@@ -111,6 +118,15 @@ class World:
         scale, rest = (1000, 999) if self.unit == "ns" else (1, 0)
         raw = [None if us is None else us * scale + rest for us in instants_us]
         return pa.array(raw, pa.int64()).cast(pa.timestamp(self.unit, self.zone))
+
+
+def _as_written(value: Any, dtype: Dtype) -> Any:
+    """Write a value otherwise than it is returned, where a type has more than one way."""
+    if value is not None and dtype.value == "Uuid":
+        return value.upper()
+    if value and dtype.is_set:
+        return [*reversed(value), value[-1]]
+    return value
 
 
 @st.composite

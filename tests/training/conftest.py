@@ -1,8 +1,9 @@
-"""A Feast repo of one view, one on-demand view and two services, on real Parquet files."""
+"""A Feast repo of two views, one on-demand view and three services, on real Parquet files."""
 
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import warnings
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from feast.types import Array, Float64, Int64, String, UnixTimestamp
 
 from tests.training.samples import DAY_US, START_US
 
-__all__ = ["entity_rows_path", "feature_repo"]
+__all__ = ["entity_rows_path", "feature_repo", "feature_repo_copy"]
 
 _N_CUSTOMERS = 40
 _N_DAYS = 120
@@ -59,6 +60,18 @@ def _write_activity(path: Path) -> None:
     pq.write_table(pa.table(columns), path)
 
 
+def _write_profile(path: Path) -> None:
+    """Write one row per customer, in a folder; no column is declared as the created timestamp."""
+    columns = {
+        "customer_id": pa.array(range(_N_CUSTOMERS)),
+        "age": pa.array([20 + customer for customer in range(_N_CUSTOMERS)]),
+        "event_timestamp": pa.array([START_US] * _N_CUSTOMERS).cast(_INSTANT),
+        "loaded_at": pa.array([START_US] * _N_CUSTOMERS).cast(_INSTANT),
+    }
+    path.mkdir()
+    pq.write_table(pa.table(columns), path / "a.parquet")
+
+
 def _apply(repo: Path) -> None:
     customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.INT64)
     activity = FeatureView(
@@ -74,9 +87,17 @@ def _apply(repo: Path) -> None:
         ],
         source=FileSource(
             name="activity_source",
-            path=str(repo / "data" / "activity.parquet"),
+            path="data/activity.parquet",
             timestamp_field="event_timestamp",
             created_timestamp_column="created",
+        ),
+    )
+    profile = FeatureView(
+        name="profile",
+        entities=[customer],
+        schema=[Field(name="age", dtype=Int64), Field(name="customer_id", dtype=Int64)],
+        source=FileSource(
+            name="profile_source", path="data/profile", timestamp_field="event_timestamp"
         ),
     )
     till = RequestSource(name="till", schema=[Field(name="basket_value", dtype=Float64)])
@@ -95,11 +116,12 @@ def _apply(repo: Path) -> None:
     services = [
         FeatureService(name="checkout_v1", features=[numbers, on_demand]),
         FeatureService(name="with_list_v1", features=[activity]),
+        FeatureService(name="two_views_v1", features=[activity[["spend"]], profile]),
     ]
     with warnings.catch_warnings():
         # Feast says at every apply that on-demand views are experimental.
         warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
-        store.apply([customer, activity, on_demand, *services])
+        store.apply([customer, activity, profile, on_demand, *services])
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +130,17 @@ def feature_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repo = tmp_path_factory.mktemp("feature_repo")
     (repo / "feature_store.yaml").write_text(_CONFIG)
     _write_activity(repo / "data" / "activity.parquet")
+    _write_profile(repo / "data" / "profile")
     _apply(repo)
     return repo
+
+
+@pytest.fixture
+def feature_repo_copy(feature_repo: Path, tmp_path: Path) -> Path:
+    """A copy of the feature repo, registry and data included, that a test may change."""
+    copy = tmp_path / "repo_copy"
+    shutil.copytree(feature_repo, copy)
+    return copy
 
 
 @pytest.fixture(scope="session")

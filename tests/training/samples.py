@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,20 @@ from evenstore.schema.model import (
 )
 from evenstore.schema.request import FeatureRequest, resolve_service
 from evenstore.semantics import Knowledge, Status
-from training.dataset import TrainingDataset, assemble_dataset
+from training.dataset import TrainingDataset
 from training.entity_rows import check_entity_rows
+from training.join import DatasetJoin
 from training.manifest import DatasetSpec
 
 __all__ = [
     "DAY_US",
     "SPEC",
     "START_US",
+    "JoinedRows",
     "make_dataset",
     "make_entity_rows",
     "make_features",
+    "make_join",
     "make_request",
 ]
 
@@ -117,8 +121,48 @@ def make_features(entity_rows: pa.Table, *, seed: int = 0) -> pa.Table:
     return table
 
 
+@dataclass(frozen=True)
+class JoinedRows:
+    """Rows that are joined already, given out as a join does.
+
+    Attributes:
+        table: The rows.
+        batch_rows: Rows of each batch.
+    """
+
+    table: pa.Table
+    batch_rows: int = 1_000
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self.table.schema
+
+    def to_reader(self, batch_rows: int = 0) -> pa.RecordBatchReader:
+        """Give the rows in batches."""
+        batches = self.table.to_batches(batch_rows or self.batch_rows)
+        return pa.RecordBatchReader.from_batches(self.table.schema, batches)
+
+    def explain(self) -> str:
+        """Say that there is nothing to join."""
+        return "joined already"
+
+
+def make_join(
+    joined: pa.Table | JoinedRows,
+    entity_rows: pa.Table,
+    *,
+    request: FeatureRequest | None = None,
+    spec: DatasetSpec = SPEC,
+) -> DatasetJoin:
+    """Make the join of a dataset whose rows are given."""
+    read = joined if isinstance(joined, JoinedRows) else JoinedRows(joined)
+    return DatasetJoin(spec, "0" * 16, request or make_request(), entity_rows, read, ())
+
+
 def make_dataset(n_rows: int = 600, *, seed: int = 0, spec: DatasetSpec = SPEC) -> TrainingDataset:
     """Make a dataset in which spend tells much, country some, and both together more."""
     request = make_request()
     entity_rows = check_entity_rows(make_entity_rows(n_rows, seed=seed), request, spec)
-    return assemble_dataset(make_features(entity_rows, seed=seed), entity_rows, request, spec)
+    joined = make_features(entity_rows, seed=seed)
+    return TrainingDataset(make_join(joined, entity_rows, request=request, spec=spec))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import pytest
 
 from tests.training.samples import make_dataset
 from training.cli import main
+from training.dataset_file import DatasetFile
+from training.manifest import Manifest
 
+_DATASET = ["dataset", "--repo", "r", "--feature-service", "s", "--entity-rows", "e"]
+_DATASET += ["--knowledge", "as_known", "--out", "x"]
 _SCORE = ["score", "--repo", "r", "--model", "m", "--entity-rows", "e"]
 
 
@@ -55,7 +60,8 @@ def test_fit_prints_model_beside_baselines(
     assert "test:   200 rows, 2011-06-" in out
     for text in ("train:", "purged: 3 rows", "ROC AUC", "\nmodel ", "base rate of", "`activity__"):
         assert text in out
-    assert err == ""
+    # A slow machine is told how far it is; nothing else is said.
+    assert all(line.startswith("model: ") for line in err.splitlines())
 
 
 def test_fit_in_folds_prints_few_lines_and_writes_model_and_report(
@@ -168,15 +174,89 @@ def test_missing_http_library_is_named() -> None:
     assert "hint: pip install 'evenstore[client]'" in result.stderr
 
 
-def test_dataset_json_is_the_manifest(
+def test_verify_prints_what_changed_and_exits_with_three(
+    feature_repo_copy: Path,
+    entity_rows_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset, manifest = tmp_path / "dataset.parquet", tmp_path / "manifest.json"
+    source = _source(feature_repo_copy, entity_rows_path, service="two_views_v1")
+    assert main(["dataset", *source, "--out", str(dataset), "--manifest", str(manifest)]) == 0
+    out = capsys.readouterr().out
+    assert "knowledge:       as_known (no created timestamps, so unaffected: profile)\n" in out
+    assert "source files:    2 (" in out
+    repo = ["--repo", str(feature_repo_copy)]
+    assert main(["verify", str(dataset), *repo]) == 0
+    assert capsys.readouterr().out == (
+        "nothing changed (2 source files compared, with entity rows)\n"
+    )
+    folder = feature_repo_copy / "data" / "profile"
+    shutil.copy(folder / "a.parquet", folder / "b.parquet")
+    assert main(["verify", str(manifest), *repo]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "source file added: profile: data/profile/b.parquet"
+    assert lines[1] == "  was none"
+    assert lines[2].startswith("  now ")
+    assert lines[3] == "1 changed (3 source files compared, without entity rows)"
+    assert main(["verify", str(dataset), *repo, "--rebuild", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["is_proven"]
+    assert document["is_reproduced"]
+    assert document["changes"][0]["kind"] == "source file added"
+    assert main(["verify", str(dataset), *repo, "--rebuild"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "1 changed, built again: equal values (3 source files compared, with entity rows)"
+    )
+
+
+def test_verify_of_no_dataset_fails_with_a_hint(
+    feature_repo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path / "none"), "--repo", str(feature_repo)]) == 1
+    assert "hint: make one with `evenstore-train dataset`" in capsys.readouterr().err
+
+
+def test_dataset_json_is_the_manifest_that_a_file_gets_too(
     feature_repo: Path,
     entity_rows_path: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source = _source(feature_repo, entity_rows_path)
-    assert main(["dataset", *source, "--out", str(tmp_path / "d"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["spec"]["feature_service"] == "checkout_v1"
+    files = ["--out", str(tmp_path / "d"), "--manifest", str(tmp_path / "new" / "m.json")]
+    assert main(["dataset", *source, *files, "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["spec"]["feature_service"] == "checkout_v1"
+    assert (tmp_path / "new" / "m.json").read_text() == printed
+    assert DatasetFile(tmp_path / "d").manifest == Manifest.from_json(printed)
+
+
+def test_dataset_without_a_label_is_built(
+    feature_repo: Path,
+    entity_rows_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = _source(feature_repo, entity_rows_path)
+    i = source.index("--label")
+    source = source[:i] + source[i + 4 :]
+    assert main(["dataset", *source, "--out", str(tmp_path / "d")]) == 0
+    assert "label:           none" in capsys.readouterr().out
+
+
+def test_progress_counts_rows_on_stderr(
+    feature_repo: Path,
+    entity_rows_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if the join had taken longer than a second.
+    monkeypatch.setattr("evenstore.progress._QUIET_S", 0.0)
+    source = _source(feature_repo, entity_rows_path)
+    assert main(["dataset", *source, "--out", str(tmp_path / "d")]) == 0
+    assert capsys.readouterr().err.startswith("training dataset: 800 of 800 rows (")
 
 
 @pytest.mark.parametrize("command", ["dataset", "fit"])
@@ -200,6 +280,9 @@ def test_failure_prints_error_and_hint_and_writes_nothing(
     [
         ([], "required: COMMAND"),
         (["dataset", "--out", "x"], "--knowledge"),
+        ([*_DATASET, "--label-timestamp", "t"], "give also --label"),
+        ([*_DATASET, "--manifest", "x"], "must be different files"),
+        (["verify", "d"], "required: --repo"),
         (["fit", "--out", "x"], "nothing to fit: give --dataset FILE (made by"),
         (["fit", "--out", "x"], "--repo, --feature-service, --entity-rows, --label, --knowledge"),
         (["fit", "--out", "x", "--repo", "r", "--label", "y"], "give also --feature-service,"),
@@ -233,12 +316,12 @@ def test_wrong_usage_exits_with_two(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["dataset", "fit", "score", "agree"])
+@pytest.mark.parametrize("command", ["dataset", "verify", "fit", "score", "agree"])
 def test_help_teaches_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    assert f"evenstore-train {command} --" in capsys.readouterr().out
+    assert f"  evenstore-train {command} " in capsys.readouterr().out
 
 
 def test_help_loads_neither_feast_nor_a_model_library() -> None:

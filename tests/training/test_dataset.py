@@ -1,129 +1,187 @@
 from __future__ import annotations
 
-import dataclasses
+import os
+import subprocess
+import sys
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from evenstore.errors import ConfigurationError, FormatVersionError, TrainingError
+from evenstore.errors import EntityRowsError, TrainingError
+from evenstore.semantics import Knowledge
 from tests.training.samples import (
     DAY_US,
-    SPEC,
-    START_US,
+    JoinedRows,
     make_dataset,
     make_entity_rows,
     make_features,
-    make_request,
+    make_join,
 )
-from training.dataset import TrainingDataset, assemble_dataset
-from training.manifest import Manifest
+from training.dataset import TrainingDataset
+from training.dataset_file import DatasetFile
+from training.fit import fit_model
+from training.options import FitOptions
+
+_BUILD = """\
+import sys
+from pathlib import Path
+from evenstore.semantics import Knowledge
+from training.dataset import TrainingDataset
+dataset = TrainingDataset.build(
+    "checkout_v1", sys.argv[2], repo=sys.argv[1], knowledge=Knowledge.AS_KNOWN,
+    label="buys_again_60d", label_timestamp_column="label_timestamp",
+)
+dataset.to_parquet(sys.argv[3])
+"""
 
 
-def _later(table: pa.Table, name: str, row_idx: int, instant_us: int) -> pa.Table:
-    values = table[name].cast(pa.int64()).to_pylist()
-    values[row_idx] = instant_us
-    column = pa.array(values, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-    return table.set_column(table.column_names.index(name), name, column)
+def _build(repo: Path, rows: Path | pa.Table, **options: str) -> TrainingDataset:
+    return TrainingDataset.build(
+        "checkout_v1", rows, repo=repo, knowledge=Knowledge.AS_KNOWN, **options
+    )
 
 
-def test_feature_of_the_future_is_a_leak() -> None:
-    rows = make_entity_rows(4)
-    as_of_us = START_US + DAY_US
-    name = "activity__orders__event_timestamp"
-    at_the_instant = _later(make_features(rows), name, 2, as_of_us)
-    assert assemble_dataset(at_the_instant, rows, make_request(), SPEC).table.num_rows == 4
-    joined = _later(make_features(rows), name, 2, as_of_us + 1)
-    with pytest.raises(TrainingError, match=r"leak: `activity__orders` in row 2 is of .*000001Z"):
-        assemble_dataset(joined, rows, make_request(), SPEC)
+def _labelled(repo: Path, rows: Path | pa.Table) -> TrainingDataset:
+    return _build(repo, rows, label="buys_again_60d", label_timestamp_column="label_timestamp")
 
 
-def test_label_known_at_the_entity_rows_instant_is_a_leak() -> None:
-    rows = _later(make_entity_rows(4), "label_timestamp", 3, START_US + 3 * DAY_US // 2)
-    with pytest.raises(TrainingError, match="leak: label `buys_again` in row 3"):
-        assemble_dataset(make_features(rows), rows, make_request(), SPEC)
+def test_nothing_is_joined_until_the_result_is_asked_for() -> None:
+    opened: list[int] = []
+
+    class CountedRows(JoinedRows):
+        def to_reader(self, batch_rows: int = 0) -> pa.RecordBatchReader:
+            opened.append(batch_rows)
+            return super().to_reader(batch_rows)
+
+    rows = make_entity_rows(40)
+    dataset = TrainingDataset(make_join(CountedRows(make_features(rows)), rows))
+    assert dataset.n_rows == 40
+    assert dataset.spec.label == "buys_again"
+    assert len(dataset.features) == 6
+    assert dataset.entity_table.equals(rows)
+    assert len(dataset.split_by_time(test_share=0.5)) == 1
+    assert dataset.explain() == "joined already"
+    assert opened == []
+    manifest = dataset.manifest
+    assert dataset.table.num_rows == manifest.n_rows == 40
+    # What one use joined, the next ones take.
+    assert len(opened) == 1
 
 
-def test_label_time_is_not_checked_where_it_is_not_stated() -> None:
-    rows = _later(make_entity_rows(4), "label_timestamp", 3, START_US)
-    spec = dataclasses.replace(SPEC, label_timestamp_column=None)
-    assert assemble_dataset(make_features(rows), rows, make_request(), spec).features
+def test_streamed_file_and_kept_table_are_the_same_bytes(
+    feature_repo: Path, entity_rows_path: Path, tmp_path: Path
+) -> None:
+    streamed, kept = (_labelled(feature_repo, entity_rows_path) for _ in range(2))
+    streamed.to_parquet(tmp_path / "streamed")
+    assert kept.table.num_rows == 800
+    kept.to_parquet(tmp_path / "kept")
+    assert (tmp_path / "streamed").read_bytes() == (tmp_path / "kept").read_bytes()
+    assert streamed.manifest == kept.manifest == DatasetFile(tmp_path / "kept").manifest
 
 
-def test_join_that_loses_a_row_or_a_column_is_refused() -> None:
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes(
+    feature_repo: Path, entity_rows_path: Path, tmp_path: Path
+) -> None:
+    _labelled(feature_repo, entity_rows_path).to_parquet(tmp_path / "here.parquet")
+    there = tmp_path / "there.parquet"
+    subprocess.run(
+        [sys.executable, "-c", _BUILD, str(feature_repo), str(entity_rows_path), str(there)],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "America/New_York"},
+        timeout=120,
+    )
+    assert there.read_bytes() == (tmp_path / "here.parquet").read_bytes()
+
+
+def test_rows_without_a_label_can_be_scored_but_not_learned_from(
+    feature_repo: Path, entity_rows_path: Path, tmp_path: Path
+) -> None:
+    rows = pq.read_table(entity_rows_path).drop_columns(["buys_again_60d", "label_timestamp"])
+    dataset = _build(feature_repo, rows)
+    dataset.to_parquet(tmp_path / "dataset.parquet")
+    assert TrainingDataset.from_parquet(tmp_path / "dataset.parquet").spec.label is None
+    with pytest.raises(TrainingError, match="has no label"):
+        fit_model(dataset, FitOptions())
+    with pytest.raises(EntityRowsError, match="no label is named"):
+        _build(feature_repo, entity_rows_path, label_timestamp_column="label_timestamp")
+
+
+def test_join_that_loses_rows_or_a_column_is_refused_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
     rows = make_entity_rows(4)
     joined = make_features(rows)
-    with pytest.raises(TrainingError, match="gave 3 rows for 4 entity rows"):
-        assemble_dataset(joined.slice(1), rows, make_request(), SPEC)
+    for wrong in (joined.slice(1), pa.concat_tables([joined, joined])):
+        with pytest.raises(TrainingError, match=f"gave {wrong.num_rows} rows for 4 entity rows"):
+            TrainingDataset(make_join(wrong, rows)).to_parquet(tmp_path / "dataset.parquet")
     lacking = joined.drop_columns(["activity__spend__status"])
     with pytest.raises(TrainingError, match="activity__spend__status"):
-        assemble_dataset(lacking, rows, make_request(), SPEC)
+        TrainingDataset(make_join(lacking, rows)).to_parquet(tmp_path / "dataset.parquet")
+    assert not list(tmp_path.iterdir())
 
 
-def test_manifest_names_what_the_dataset_is_made_from() -> None:
-    manifest = make_dataset(20).manifest
-    assert manifest.n_rows == 20
-    assert manifest.join_keys == ("customer_id",)
-    assert manifest.schema_fingerprint == make_request().fingerprint
-    assert Manifest.from_json(manifest.to_json()) == manifest
-    assert {"evenstore", "pyarrow"} <= set(manifest.versions)
-    assert make_dataset(20).manifest == manifest
-    assert make_dataset(20, seed=1).manifest.result_hash != manifest.result_hash
+def test_source_that_changes_during_the_join_makes_no_dataset(
+    feature_repo_copy: Path, entity_rows_path: Path, tmp_path: Path
+) -> None:
+    dataset = _labelled(feature_repo_copy, entity_rows_path)
+    source = feature_repo_copy / "data" / "activity.parquet"
+    pq.write_table(pq.read_table(source).slice(1), source)
+    with pytest.raises(TrainingError, match=r"activity.parquet` was changed while"):
+        dataset.to_parquet(tmp_path / "dataset.parquet")
+    assert not (tmp_path / "dataset.parquet").exists()
 
 
 def test_written_dataset_is_read_back_equal(tmp_path: Path) -> None:
     dataset = make_dataset(20)
     dataset.to_parquet(tmp_path / "new" / "dataset.parquet")
-    again = TrainingDataset.from_parquet(tmp_path / "new" / "dataset.parquet")
+    again = TrainingDataset.from_parquet(str(tmp_path / "new" / "dataset.parquet"))
     assert again.table.equals(dataset.table)
     assert again.manifest == dataset.manifest
+    assert again.entity_table.equals(dataset.entity_table)
+    assert (again.n_rows, again.spec) == (dataset.n_rows, dataset.spec)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["dataset.parquet"]
+    with pytest.raises(TrainingError, match="has no join"):
+        again.explain()
 
 
-def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        make_dataset(50).to_parquet(tmp_path / name)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+def test_dataset_of_some_rows_is_the_one_built_from_them(
+    feature_repo: Path, entity_rows_path: Path
+) -> None:
+    dataset = _labelled(feature_repo, entity_rows_path)
+    (split,) = dataset.split_by_time(test_share=0.3, purge=timedelta(days=2))
+    for rows in (split.train, split.test):
+        part = dataset.take(rows)
+        alone = _labelled(feature_repo, pq.read_table(entity_rows_path).take(pa.array(rows)))
+        assert part.table.equals(alone.table)
+        assert part.manifest == alone.manifest
 
 
-def test_changed_dataset_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "dataset.parquet"
-    make_dataset(20).to_parquet(path)
-    table = pq.read_table(path)
-    flipped = pc.invert(table["buys_again"])
-    pq.write_table(table.set_column(3, "buys_again", flipped), path)
-    with pytest.raises(TrainingError, match="does not hold the values"):
-        TrainingDataset.from_parquet(path)
+def test_splits_of_a_dataset_know_its_instants_and_labels() -> None:
+    dataset = make_dataset(40)
+    assert dataset.label_times_us is not None
+    np.testing.assert_array_equal(dataset.label_times_us - dataset.instants_us, 2 * DAY_US)
+    splits = dataset.split_by_time(test_share=0.5, n_windows=2)
+    assert [len(split.test) for split in splits] == [10, 10]
+    # Labels are known after two days, a row comes every half day; the second window begins between
+    # two rows, and the row two days before it is no help.
+    assert [len(split.purged) for split in splits] == [3, 4]
+    (purged,) = dataset.split_by_time(test_share=0.5, purge=timedelta(days=5))
+    assert len(purged.purged) == 9
+    split = dataset.split_by_group("customer_id", test_share=0.5, seed=3)
+    customers = dataset.entity_table["customer_id"].to_numpy()
+    assert not set(customers[split.train]) & set(customers[split.test])
+    folds = dataset.fold_by_group("customer_id", n_folds=3)
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(40))
+    with pytest.raises(TrainingError, match="no column `shop` to group by"):
+        dataset.split_by_group("shop", test_share=0.5)
 
 
-def test_other_files_are_not_datasets(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no training dataset"):
-        TrainingDataset.from_parquet(tmp_path / "none")
-    (tmp_path / "text").write_text("no")
-    with pytest.raises(ConfigurationError, match="cannot be read as Parquet"):
-        TrainingDataset.from_parquet(tmp_path / "text")
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "plain")
-    with pytest.raises(TrainingError, match="has no manifest"):
-        TrainingDataset.from_parquet(tmp_path / "plain")
-
-
-def test_manifest_of_another_version_or_form_is_refused() -> None:
-    text = make_dataset(20).manifest.to_json()
-    with pytest.raises(FormatVersionError, match="version 2"):
-        Manifest.from_json(text.replace('"manifest_version": 1', '"manifest_version": 2'))
-    with pytest.raises(TrainingError, match="cannot be read"):
-        Manifest.from_json(text.replace('"knowledge": "as_known"', '"knowledge": "guessed"'))
-    with pytest.raises(TrainingError, match="cannot be read"):
-        Manifest.from_json("[]")
-
-
-def test_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("kept")
-    with pytest.raises(ConfigurationError, match="cannot write"):
-        make_dataset(20).to_parquet(tmp_path / "file" / "dataset.parquet")
-    (tmp_path / "folder" / "inside").mkdir(parents=True)
-    with pytest.raises(ConfigurationError, match="cannot write"):
-        make_dataset(20).to_parquet(tmp_path / "folder")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+def test_empty_dataset_object_says_how_to_make_one() -> None:
+    with pytest.raises(TrainingError, match="has no join"):
+        _ = TrainingDataset().manifest

@@ -44,7 +44,8 @@ def test_frames_become_the_same_table_as_arrow(convert: Any) -> None:
 def test_parquet_file_is_read(tmp_path: Path) -> None:
     table = make_entity_rows(5)
     pq.write_table(table, tmp_path / "rows.parquet")
-    assert read_entity_rows(tmp_path / "rows.parquet").equals(table)
+    for path in (tmp_path / "rows.parquet", str(tmp_path / "rows.parquet")):
+        assert read_entity_rows(path).equals(table)
 
 
 def test_missing_file_and_other_file_are_refused(tmp_path: Path) -> None:
@@ -62,6 +63,11 @@ def test_unknown_kind_and_double_column_are_refused() -> None:
     double = make_entity_rows(2).append_column("basket_value", pa.array([1.0, 2.0]))
     with pytest.raises(EntityRowsError, match="more than one column `basket_value`"):
         read_entity_rows(double)
+
+
+def test_string_that_is_no_parquet_path_is_refused() -> None:
+    with pytest.raises(EntityRowsError, match="no path of a Parquet file"):
+        read_entity_rows("select * from rows")
 
 
 def test_dictionary_and_large_strings_become_plain() -> None:
@@ -140,4 +146,13 @@ def test_column_that_the_join_makes_is_refused() -> None:
 def test_label_that_is_a_join_key_is_refused() -> None:
     spec = dataclasses.replace(SPEC, label="customer_id")
     with pytest.raises(EntityRowsError, match="cannot be the label: it is already a join key"):
+        check_entity_rows(make_entity_rows(2), make_request(), spec)
+
+
+def test_rows_need_no_label_but_a_label_time_needs_its_label() -> None:
+    spec = dataclasses.replace(SPEC, label=None, label_timestamp_column=None)
+    rows = make_entity_rows(2).drop_columns(["buys_again", "label_timestamp"])
+    assert check_entity_rows(rows, make_request(), spec).equals(rows)
+    spec = dataclasses.replace(SPEC, label=None)
+    with pytest.raises(EntityRowsError, match="no label is named"):
         check_entity_rows(make_entity_rows(2), make_request(), spec)

@@ -10,13 +10,13 @@ import pytest
 from evenstore.errors import FormatVersionError, TrainingError, UnknownFeatureError
 from tests.training.samples import DAY_US, make_dataset
 from training.dataset import TrainingDataset
-from training.evaluation.folds import walk_forward
 from training.evaluation.metrics import measure
 from training.fit import fit_model
 from training.frame import feature_frame, instants_of, labels_of
 from training.knowledge import KnowledgeComparison, ViewDifference
 from training.options import FitOptions, ModelKind
 from training.record import ModelRecord
+from training.splits.walk_forward import walk_forward
 
 _OPTIONS = FitOptions(
     purge_us=2 * DAY_US,
@@ -43,7 +43,7 @@ def test_labels_without_a_signal_do_not_beat_the_base_rate() -> None:
     shuffled = pa.array(random.permutation(dataset.table["buys_again"].to_numpy()))
     table = dataset.table.set_column(3, "buys_again", shuffled)
     evaluation = fit_model(
-        TrainingDataset(table, dataset.manifest), _OPTIONS
+        TrainingDataset(table=table, manifest=dataset.manifest), _OPTIONS
     ).record.last_fold.evaluation
     assert 0.4 < evaluation.model.roc_auc < 0.6
     assert evaluation.model.log_loss > evaluation.baselines[0].metrics.log_loss
@@ -107,7 +107,7 @@ def test_one_class_in_a_part_is_refused() -> None:
         labels[kept] = True
         table = dataset.table.set_column(3, "buys_again", pa.array(labels))
         with pytest.raises(TrainingError, match=f"rows of the {part} part have one label: True"):
-            fit_model(TrainingDataset(table, dataset.manifest), _OPTIONS)
+            fit_model(TrainingDataset(table=table, manifest=dataset.manifest), _OPTIONS)
 
 
 def test_one_class_in_a_fold_is_refused_with_the_folds_dates() -> None:
@@ -119,7 +119,7 @@ def test_one_class_in_a_fold_is_refused_with_the_folds_dates() -> None:
     with pytest.raises(
         TrainingError, match=r"^fold 2 of 2, test window 2011-.*: all 50 rows of the test part"
     ):
-        fit_model(TrainingDataset(table, dataset.manifest), options)
+        fit_model(TrainingDataset(table=table, manifest=dataset.manifest), options)
 
 
 def test_folds_have_models_of_their_own_and_the_last_one_is_kept() -> None:
@@ -220,7 +220,7 @@ def test_features_that_are_all_null_are_refused_as_a_join_that_found_nothing(
         nulls = pa.nulls(200, table.column(field.name).type)
         table = table.set_column(table.column_names.index(field.name), field.name, nulls)
         options = dataclasses.replace(_OPTIONS, kind=kind, baseline_features=())
-        emptied = TrainingDataset(table, dataset.manifest)
+        emptied = TrainingDataset(table=table, manifest=dataset.manifest)
         if i < len(dataset.features) - 1:
             fit_model(emptied, options)
     with pytest.raises(TrainingError, match="every feature is null in all 147 training rows"):

@@ -45,10 +45,11 @@ def test_strings_stay_strings_and_null_is_none() -> None:
     assert frame["x"].tolist() == ["é", None]
 
 
-def test_bytes_are_refused() -> None:
+@pytest.mark.parametrize("name", ["Bytes", "Json", 'Struct({"a": Int64})', "Map", "Decimal"])
+def test_types_without_a_number_are_refused(name: str) -> None:
     table = pa.table({"x": pa.array([None, None], pa.binary())})
-    with pytest.raises(TrainingError, match=r"`x` is Bytes: a model cannot take it yet"):
-        feature_frame(table, (Field("x", Dtype.BYTES),), as_of_us=_AS_OF_US)
+    with pytest.raises(TrainingError, match=r"`x` is .*: a model cannot take it yet"):
+        feature_frame(table, (Field("x", Dtype(name)),), as_of_us=_AS_OF_US)
 
 
 def test_infinite_value_missing_column_and_no_features_are_refused() -> None:

@@ -50,7 +50,7 @@ def test_other_schema_than_the_datasets_is_refused(
         }
     )
     with pytest.raises(SchemaDriftError, match="changed while its rows were compared"):
-        compare_knowledge(TrainingDataset(dataset.table, other), repo=feature_repo)
+        compare_knowledge(TrainingDataset(table=dataset.table, manifest=other), repo=feature_repo)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.scale import scaled
-from training.value_hash import hash_table
+from training.value_hash import ValueHasher, hash_table
 
 _COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "integer": (pa.int64(), st.none() | st.integers(-(2**63), 2**63 - 1)),
@@ -26,9 +26,18 @@ _COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
         st.none() | st.lists(st.none() | st.text(max_size=2), max_size=3),
     ),
     "pair": (
-        pa.struct([("a", pa.int64())]),
-        st.none() | st.fixed_dictionaries({"a": st.integers(0, 9)}),
+        pa.struct([("a", pa.int64()), ("b", pa.list_(pa.string()))]),
+        st.none()
+        | st.fixed_dictionaries(
+            {"a": st.none() | st.integers(0, 9), "b": st.lists(st.text(max_size=1), max_size=2)}
+        ),
     ),
+    "entries": (
+        pa.map_(pa.string(), pa.float64()),
+        st.none() | st.lists(st.tuples(st.text(max_size=2), st.none() | st.floats()), max_size=2),
+    ),
+    "day": (pa.date32(), st.none() | st.integers(-9, 9)),
+    "price": (pa.decimal128(9, 2), st.none() | st.decimals(-9, 9, places=2)),
 }
 
 
@@ -53,6 +62,10 @@ def test_hash_stays_when_chunks_and_slices_differ(table: pa.Table, cut: int) -> 
     parts = pa.concat_tables([table.slice(0, cut), table.slice(min(cut, table.num_rows))])
     assert hash_table(parts) == hash_table(table)
     assert hash_table(middle) == hash_table(table)
+    rows = ValueHasher(table.schema)
+    for batch in table.to_batches(max_chunksize=1):
+        rows.update(batch)
+    assert rows.hexdigest() == hash_table(table)
 
 
 @settings(max_examples=scaled(60, 2_000), deadline=None)

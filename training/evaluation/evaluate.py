@@ -14,11 +14,12 @@ from evenstore.schema.model import Field
 from evenstore.semantics import Status
 from training.evaluation.calibration import Calibration
 from training.evaluation.metrics import Metrics, measure
-from training.evaluation.split import RowIndexes, TimeSplit
 from training.frame import Labels
 from training.manifest import status_of
 from training.model import build_pipeline
 from training.options import ModelKind
+from training.splits.row_indexes import RowIndexes
+from training.splits.time_split import TimeSplit
 
 __all__ = [
     "Baseline",

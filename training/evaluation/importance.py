@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from training.evaluation.split import RowIndexes
 from training.frame import Labels
+from training.splits.row_indexes import RowIndexes
 
 __all__ = ["Importance", "permutation_importance"]
 

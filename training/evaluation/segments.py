@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from training.evaluation.metrics import Metrics, Probabilities, measure
-from training.evaluation.split import RowIndexes
 from training.frame import Labels
+from training.splits.row_indexes import RowIndexes
 
 __all__ = ["Segment", "SegmentTable", "measure_segments"]
 

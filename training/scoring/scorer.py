@@ -27,9 +27,9 @@ from evenstore.semantics import Knowledge, Status
 from evenstore.whole_file import whole_file
 from training.artefact import check_schema, load_artefact
 from training.entity_rows import check_request_rows, read_entity_rows
-from training.evaluation.split import Instants
 from training.frame import instants_of
 from training.manifest import status_of
+from training.splits.row_indexes import Instants
 
 __all__ = ["MADE_COLUMNS", "ScoreReport", "ScoreSettings", "score_file"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from evenstore.codec.feast_value import value_decoder, value_encoder
 from evenstore.codec.refusal import show_value
 from evenstore.dtypes import Dtype
-from evenstore.errors import CodecError, CorruptRowError
+from evenstore.errors import CodecError, CorruptRowError, UnsupportedDtypeError
 from tests.evenstore.codec.golden import golden
 
 _VALUES: list[tuple[Dtype, Any]] = [
@@ -105,3 +106,14 @@ def test_shown_value_is_short_and_always_printable() -> None:
     assert show_value("a") == "'a'"
     assert len(show_value("a" * 10_000)) == 80
     assert show_value(10**5000) == "<int too long to print>"
+
+
+@pytest.mark.parametrize(
+    "name", ["Uuid", "Map", "Array(Json)", "Set(Int64)", "Array(Array(Int64))"]
+)
+def test_type_that_is_kept_offline_only_has_no_bytes(name: str) -> None:
+    for make in (value_encoder, value_decoder):
+        with pytest.raises(
+            UnsupportedDtypeError, match=f"type `{re.escape(name)}` is kept offline"
+        ):
+            make(Dtype(name))

@@ -17,7 +17,7 @@ INT_KEY = Field("driver_id", Dtype.INT64)
 
 def number(table: pa.Table, *fields: Field) -> pa.Table:
     instants = pa.array(range(table.num_rows), pa.int64())
-    return number_entity_rows(table, fields, as_of_us=instants, known_at_us=instants)
+    return number_entity_rows(table, fields, as_of_us=instants)
 
 
 def test_rows_are_numbered_and_only_key_columns_are_taken() -> None:
@@ -25,8 +25,8 @@ def test_rows_are_numbered_and_only_key_columns_are_taken() -> None:
     assert number(table, INT_KEY).to_pydict() == {
         "_row_idx": [0, 1],
         "driver_id": [7, 7],
+        "_since_us": [-(2**63), -(2**63)],
         "_as_of_us": [0, 1],
-        "_known_at_us": [0, 1],
     }
 
 
@@ -124,3 +124,21 @@ def test_column_that_holds_no_instants_is_refused(values: pa.Array) -> None:
 def test_no_rows_are_no_instants() -> None:
     column = pa.chunked_array([], pa.timestamp("ns", "UTC"))
     assert to_instants_us(column, "at").to_pylist() == []
+
+
+@pytest.mark.parametrize(
+    ("ttl_us", "since_us"),
+    [(1, [-1, 0]), (0, [0, 1]), (2**63 - 1, [-(2**63) + 1, -(2**63) + 2]), (2**70, [-(2**63)] * 2)],
+)
+def test_rows_older_than_the_ttl_are_out_of_sight(ttl_us: int, since_us: list[int]) -> None:
+    instants = pa.array([0, 1], pa.int64())
+    rows = number_entity_rows(
+        pa.table({"driver_id": [7, 7]}), (INT_KEY,), as_of_us=instants, ttl_us=ttl_us
+    )
+    assert rows["_since_us"].to_pylist() == since_us
+
+
+def test_an_instant_near_the_beginning_of_time_has_no_earlier_one() -> None:
+    instants = pa.array([-(2**63) + 5], pa.int64())
+    rows = number_entity_rows(pa.table({"driver_id": [7]}), (INT_KEY,), as_of_us=instants, ttl_us=9)
+    assert rows["_since_us"].to_pylist() == [-(2**63)]

@@ -197,7 +197,10 @@ def test_path_with_quotes_and_glob_signs_is_read_as_it_is(tmp_path: Path) -> Non
     assert view.join(KEYS)["x"].values.to_pylist() == [1.5]
 
 
-@pytest.mark.parametrize("name", ["_event_us", "_ROW_IDX", "_place", "_row_order", "_Created_us"])
+@pytest.mark.parametrize(
+    "name",
+    ["_event_us", "_ROW_IDX", "_place", "file_row_number", "_since_us", "_Created_us"],
+)
 def test_name_that_the_joins_use_is_refused(tmp_path: Path, name: str) -> None:
     table = pa.table({"k": KEYS["k"], name: [1.5], "event_timestamp": EVENT})
     view = ParquetView(

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureService, FeatureStore, PushSource
 from feast.data_source import PushMode
-from feast.feature_logging import FeatureServiceLoggingSource, LoggingConfig
-from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.types import Float64, Int64
 from feast.value_type import ValueType
@@ -127,7 +126,7 @@ def test_entity_rows_are_those_of_the_call(store: FeatureStore) -> None:
 def test_entity_rows_of_another_form_are_refused(store: FeatureStore, form: Any) -> None:
     offline = store._get_provider().offline_store
     view = store.get_feature_view("stats")
-    with pytest.raises(EntityRowsError, match=f"entity rows of type {type(form).__name__}"):
+    with pytest.raises(EntityRowsError, match=f"entity rows cannot be a {type(form).__name__}"):
         offline.get_historical_features(
             store.config, [view], ["stats:trips"], form, store.registry, "tiny"
         )
@@ -195,13 +194,18 @@ def test_sql_of_the_job_is_what_runs(store: FeatureStore) -> None:
     job = store.get_historical_features(entity_df=asked(), features=["stats:trips", "other:load"])
     assert isinstance(job, RetrievalJob)
     statements = job.to_sql().split(";\n\n")
-    assert len(statements) == 2
+    assert len(statements) == 6
     entity_rows = pa.table(
-        {"_row_idx": [0], "driver_id": [1], "_as_of_us": [2**60], "_known_at_us": [2**60]}
+        {"_row_idx": [0], "driver_id": [1], "_since_us": [0], "_as_of_us": [2**60]}
     )
+    found = []
     with open_session() as session:
-        session.register("entity_rows", entity_rows)
-        found = [session.sql(statement).to_arrow_table().to_pylist() for statement in statements]
+        for number in range(2):
+            session.register(f"entity_rows_{number}", entity_rows)
+            winners, ties, fetch = statements[3 * number : 3 * number + 3]
+            session.execute(winners)
+            session.execute(ties)
+            found.append(session.sql(fetch).to_arrow_table().to_pylist())
     assert [[row for row in rows if row.pop("_event_us")] for rows in found] == [
         [{"_row_idx": 0, "trips": 2}],
         [{"_row_idx": 0, "load": 0.5}],
@@ -302,11 +306,3 @@ def test_pull_of_a_column_that_is_missing_or_no_timestamp_is_refused(store: Feat
         offline.pull_all_from_table_or_query(
             store.config, source, ["driver_id"], ["nope"], "event_timestamp"
         )
-
-
-def test_logged_features_are_refused_clearly(store: FeatureStore) -> None:
-    offline = store._get_provider().offline_store
-    source = FeatureServiceLoggingSource(store.get_feature_service("svc"), store.project)
-    config = LoggingConfig(destination=FileLoggingDestination(path="log"))
-    with pytest.raises(OfflineStoreError, match="logged features are not supported yet"):
-        offline.write_logged_features(store.config, rows(), source, config, store.registry)

@@ -18,18 +18,22 @@ from feast.types import (
     Float64,
     Int32,
     Int64,
+    Invalid,
     Json,
     Map,
+    Set,
     String,
+    Struct,
     UnixTimestamp,
+    Uuid,
 )
 from feast.value_type import ValueType
 
 from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, UnsupportedDtypeError
 from evenstore.schema.compile import (
-    _on_demand_view,
     compile_feature_view,
+    compile_on_demand_view,
     compile_registry,
     compile_store,
 )
@@ -148,10 +152,10 @@ def test_inputs_do_not_depend_on_the_order_in_which_protobuf_gives_its_maps(
         schema=[FeastField(name="total", dtype=Float64)],
         mode="python",
     )(lambda inputs: {"total": inputs["of_till"]})
-    before = _on_demand_view(view)
+    before = compile_on_demand_view(view)
     for name in ("source_feature_view_projections", "source_request_sources"):
         setattr(view, name, dict(reversed(getattr(view, name).items())))
-    after = _on_demand_view(view)
+    after = compile_on_demand_view(view)
     assert [name for name, _ in after.inputs] == ["a", "b", "c"]
     assert (after.inputs, after.request_fields) == (before.inputs, before.request_fields)
 
@@ -180,10 +184,60 @@ def view_with(tmp_path: Path, **options: Any) -> FeatureView:
     return view
 
 
-@pytest.mark.parametrize("dtype", [Json, Map], ids=str)
-def test_type_that_is_not_kept_yet_is_named(tmp_path: Path, dtype: Any) -> None:
-    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": dtype})
-    with pytest.raises(UnsupportedDtypeError, match=f"stats:extra: type `{dtype}` is not"):
+NESTED = Array(Struct({'a, "b"': Set(Uuid), "deep": Struct({"m": Map})}))
+OFFLINE: dict[str, Any] = {
+    "Json": Json,
+    "Array(Map)": Array(Map),
+    "Array(Array(Int64))": Array(Array(Int64)),
+    'Array(Struct({"a, \\"b\\"": Set(Uuid), "deep": Struct({"m": Map})}))': NESTED,
+}
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_online_view_with_an_offline_type_is_refused_by_its_feature(
+    tmp_path: Path, name: str
+) -> None:
+    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": OFFLINE[name]})
+    with pytest.raises(UnsupportedDtypeError) as caught:
+        compile_feature_view(view)
+    assert caught.value.message == f"stats:extra: type `{name}` is kept offline only"
+    assert "online=False" in (caught.value.hint or "")
+    assert "Array(Int64)" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_offline_type_is_compiled_where_it_is_only_read_offline(tmp_path: Path, name: str) -> None:
+    schema = {"driver_id": Int64, "extra": OFFLINE[name]}
+    expected = (Field("extra", Dtype(name)),)
+    online_view = view_with(tmp_path, schema=schema)
+    assert compile_feature_view(online_view, is_offline=True).features == expected
+    offline_view = view_with(tmp_path, schema=schema, online=False)
+    assert compile_feature_view(offline_view).features == expected
+
+
+def test_registry_is_compiled_with_the_types_that_only_the_offline_store_keeps(
+    tmp_path: Path,
+) -> None:
+    """One such view must not take every service of the registry away."""
+    repo = FeastRepo(tmp_path)
+    schema = {"driver_id": Int64, **{f"f{i}": dtype for i, dtype in enumerate(OFFLINE.values())}}
+    rich, plain = repo.view("rich", [driver], schema), repo.view("plain", [], {"load": Float64})
+    registry = compile_store(repo.apply(driver, rich, plain))
+    assert [view.name for view in registry.feature_views] == ["plain", "rich"]
+    declared = [field.dtype for field in registry.feature_views[1].features]
+    assert declared == [Dtype(name) for name in OFFLINE]
+
+
+def test_type_that_feast_did_not_infer_is_named(tmp_path: Path) -> None:
+    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": Invalid})
+    with pytest.raises(UnsupportedDtypeError, match="stats:extra: type `Invalid` is not supported"):
+        compile_feature_view(view)
+
+
+def test_fields_of_a_struct_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    twins = Set(Array(Array(Struct({"a": Int64, "A": Int64}))))
+    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": twins}, online=False)
+    with pytest.raises(SchemaError, match="stats:extra: fields `a` and `A` of the struct differ"):
         compile_feature_view(view)
 
 

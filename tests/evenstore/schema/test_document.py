@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evenstore.dtypes import Dtype
 from evenstore.errors import FormatVersionError, SchemaError
 from evenstore.schema.document import (
     dump_registry_schema,
@@ -17,7 +18,7 @@ from evenstore.schema.document import (
     read_document,
     write_document,
 )
-from evenstore.schema.model import RegistrySchema
+from evenstore.schema.model import FeatureViewSchema, Field, RegistrySchema
 from tests.evenstore.schema.schemas import REGISTRY
 
 EMPTY = RegistrySchema("empty", (), (), ())
@@ -29,6 +30,19 @@ def test_schema_comes_back_as_it_was(schema: RegistrySchema, tmp_path: Path) -> 
     write_document(schema, path)
     assert read_document(path) == schema
     assert [entry.name for entry in path.parent.iterdir()] == ["schema.json"]
+
+
+def test_types_that_are_kept_offline_only_come_back_as_they_were() -> None:
+    names = ("Uuid", "Array(Set(Map))", 'Struct({"a, \\"b": Array(Struct({"c": Json}))})')
+    fields = tuple(Field(f"f{i}", Dtype(name)) for i, name in enumerate(names))
+    schema = RegistrySchema("rich", (FeatureViewSchema("v", (), fields, None),), (), ())
+    loaded = load_registry_schema(dump_registry_schema(schema))
+    assert loaded == schema
+    assert loaded.fingerprint == schema.fingerprint
+    assert all(
+        mine.dtype is other.dtype
+        for mine, other in zip(loaded.feature_views[0].features, fields, strict=True)
+    )
 
 
 def set_ttl(document: Any) -> None:

@@ -23,6 +23,8 @@ _CHANGES: list[dict[str, Any]] = [
     {"features": (*STATS.features, Field("more", Dtype.BOOL))},
     {"features": (Field("trips", Dtype.INT32), STATS.features[1])},
     {"features": (Field("trip", Dtype.INT64), STATS.features[1])},
+    {"features": (Field("trips", Dtype("Set(Int64)")), STATS.features[1])},
+    {"features": (Field("trips", Dtype('Struct({"a": Int64, "b": Int64})')), STATS.features[1])},
     {"ttl_us": None},
     {"ttl_us": STATS.ttl_us and STATS.ttl_us + 1},
     {"ttl_enforcement": TtlEnforcement.SHADOW},
@@ -81,6 +83,17 @@ def test_fingerprint_is_the_same_in_another_process(hash_seed: str) -> None:
 def test_fingerprint_is_frozen() -> None:
     """Stored beside rows and models: a change here makes every one of them unreadable."""
     assert STATS.fingerprint == "a0e82e26b1fa35f3"
+
+
+def test_order_and_types_of_a_struct_change_a_fingerprint() -> None:
+    names = [
+        'Struct({"a": Int64, "b": Bool})',
+        'Struct({"b": Bool, "a": Int64})',
+        'Struct({"a": Int64, "b": Int64})',
+        'Struct({"a": Int64})',
+    ]
+    views = [dataclasses.replace(STATS, features=(Field("x", Dtype(name)),)) for name in names]
+    assert len({view.fingerprint for view in views}) == len(names)
 
 
 def test_ttl_counts_only_where_it_is_enforced() -> None:

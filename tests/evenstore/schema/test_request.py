@@ -6,11 +6,12 @@ import dataclasses
 from typing import Any
 
 import pytest
+from feast.utils import _parse_feature_ref
 
 from evenstore.dtypes import Dtype
 from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
 from evenstore.schema.model import FeatureServiceSchema, Field, Projection, RegistrySchema
-from evenstore.schema.request import resolve_references, resolve_service
+from evenstore.schema.request import resolve_references, resolve_service, split_reference
 from tests.evenstore.schema.schemas import CITY, RATIO, REGISTRY, STATS
 
 
@@ -88,11 +89,60 @@ def test_text_that_is_no_reference_is_refused(reference: str) -> None:
 def test_no_references_and_pinned_versions_are_refused() -> None:
     with pytest.raises(SchemaError, match="no features were asked for"):
         resolve_references(REGISTRY, ())
-    with pytest.raises(SchemaError, match=r"pinned .* `stats@v2`"):
+    with pytest.raises(SchemaError, match=r"`stats@v2` pins is not served"):
         resolve_references(REGISTRY, ("stats@v2:trips",))
     pinned = with_service(Projection("stats", "stats@v2", ("trips",)))
-    with pytest.raises(SchemaError, match=r"pinned .* `stats@v2`"):
+    with pytest.raises(SchemaError, match=r"`stats@v2` pins is not served"):
         resolve_service(pinned, "svc")
+
+
+@pytest.mark.parametrize(
+    ("reference", "split"),
+    [
+        ("stats:trips", ("stats", "trips")),
+        ("stats@latest:trips", ("stats", "trips")),
+        ("stats@:trips", ("stats", "trips")),
+        ("stats@V2:trips", ("stats@v2", "trips")),
+        ("stats@v2:trips", ("stats@v2", "trips")),
+    ],
+)
+def test_reference_is_read_as_feast_reads_it(reference: str, split: tuple[str, str]) -> None:
+    assert split_reference(reference) == split
+    view, version, feature = _parse_feature_ref(reference)
+    assert (view if version is None else f"{view}@v{version}", feature) == split
+
+
+def test_pinned_version_that_the_schema_holds_is_read_beside_the_promoted_one() -> None:
+    older = dataclasses.replace(STATS, name="stats@v2", features=(Field("trips", Dtype.INT32),))
+    registry = dataclasses.replace(REGISTRY, feature_views=(CITY, STATS, older))
+    request = resolve_references(registry, ("stats@V2:trips", "stats:trips"))
+    assert names_of(request) == ["stats@v2__trips", "stats__trips"]
+    assert [(read.output_name, read.view) for read in request.reads] == [
+        ("stats@v2", older),
+        ("stats", STATS),
+    ]
+    aliased = Projection("stats", "mine@v2", ("trips",), (("driver_id", "who"),))
+    service = FeatureServiceSchema("svc", (aliased,))
+    request = resolve_service(dataclasses.replace(registry, feature_services=(service,)), "svc")
+    assert names_of(request) == ["mine@v2__trips"]
+    assert [(read.view, read.key_columns) for read in request.reads] == [(older, ("who",))]
+    with pytest.raises(UnknownFeatureError, match="`stats@v2:rate`"):
+        resolve_references(registry, ("stats@v2:rate",))
+
+
+def test_pinned_on_demand_view_that_the_schema_holds_is_computed_under_its_name() -> None:
+    older = dataclasses.replace(RATIO, name="ratio@v1", udf=b"older")
+    registry = dataclasses.replace(REGISTRY, on_demand_views=(RATIO, older))
+    request = resolve_references(registry, ("ratio:y", "ratio@v1:y"))
+    assert names_of(request) == ["ratio__y", "ratio@v1__y"]
+    assert request.on_demand == (RATIO, older)
+
+
+def test_on_demand_view_of_an_on_demand_view_is_refused() -> None:
+    chain = dataclasses.replace(RATIO, name="chain", inputs=(("ratio", "y"),))
+    registry = dataclasses.replace(REGISTRY, on_demand_views=(RATIO, chain))
+    with pytest.raises(SchemaError, match="`chain` reads on-demand view `ratio`"):
+        resolve_references(registry, ("chain:y",))
 
 
 def test_feature_asked_for_twice_is_refused() -> None:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, PushSource, RequestSource, ValueType
-from feast.data_format import DeltaFormat
 from feast.types import Float64, Int64
 
 from evenstore.errors import SchemaError, SourceUnavailableError, UnsupportedDtypeError
@@ -114,9 +113,13 @@ def test_relative_path_counts_from_the_repo(
 def test_file_url_is_a_path_and_other_urls_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet")
     assert find_files(source_of(f"file://{path}"), None) == (path,)
-    with pytest.raises(SourceUnavailableError, match="remote files") as caught:
+    spaced = write(tmp_path / "a b" / "100%.parquet")
+    assert find_files(source_of(Path(spaced).as_uri()), None) == (spaced,)
+    assert find_files(source_of(f"file://localhost{path}"), None) == (path,)
+    with pytest.raises(SourceUnavailableError, match="is a file of another machine"):
+        resolve_path("file://server/share/a.parquet", None)
+    with pytest.raises(SourceUnavailableError, match=r"`s3://bucket/a\.parquet` is no local path"):
         resolve_path("s3://bucket/a.parquet", None)
-    assert caught.value.hint == "copy them to a local folder"
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/*.parquet", "nowhere.parquet"])
@@ -136,9 +139,6 @@ def test_sources_of_other_kinds_are_refused_by_name() -> None:
     request = RequestSource(name="till", schema=[Field(name="basket", dtype=Float64)])
     with pytest.raises(SourceUnavailableError, match="`till` is a RequestSource"):
         find_files(request, None)
-    delta = source_of("data", file_format=DeltaFormat())
-    with pytest.raises(SourceUnavailableError, match="`trips_source` is not Parquet"):
-        find_files(delta, None)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all", b"PAR1" + bytes(64)])
@@ -146,8 +146,8 @@ def test_file_that_is_no_parquet_is_named(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "a.parquet"
     path.write_bytes(content)
     with pytest.raises(SourceUnavailableError) as caught:
-        read_column_types((str(path),))
-    assert caught.value.message == f"`{path}` is no readable Parquet file"
+        open_view(source_of(tmp_path))
+    assert caught.value.message == f"stats: `{path}` is no readable Parquet file"
 
 
 def test_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -166,7 +166,8 @@ def test_files_that_disagree_on_a_type_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet")
     write(tmp_path / "b.parquet", ROWS.set_column(1, "trips", pa.array([5.0])))
     with pytest.raises(
-        SchemaError, match=r"`trips` is int64 in one file and double in .*b\.parquet"
+        SchemaError,
+        match=r"stats: .*`trips` is int64 in `.*a\.parquet` and double in `.*b\.parquet`",
     ):
         open_view(source_of(tmp_path))
 
@@ -214,10 +215,80 @@ def test_timestamp_is_named_as_the_source_names_it(tmp_path: Path) -> None:
 
 
 def test_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", ROWS.drop_columns(["trips"]))
+    path = write(tmp_path / "a.parquet", ROWS.drop_columns(["trips"]))
     with pytest.raises(SchemaError, match="stats: the source has no column `trips`") as caught:
         open_view(source_of(tmp_path))
-    assert caught.value.hint == "it has `created`, `driver_id`, `event_timestamp`"
+    assert caught.value.hint == f"`{path}` has `created`, `driver_id`, `event_timestamp`"
+
+
+@pytest.mark.parametrize("column", ["driver_id", "event_timestamp"])
+def test_file_without_a_join_key_or_timestamp_is_named(tmp_path: Path, column: str) -> None:
+    """Its rows would be lost in silence."""
+    write(tmp_path / "a.parquet")
+    path = write(tmp_path / "b.parquet", ROWS.drop_columns([column]))
+    with pytest.raises(SchemaError) as caught:
+        open_view(source_of(tmp_path))
+    assert caught.value.message == f"stats: `{path}` has no column `{column}`"
+
+
+@pytest.mark.parametrize("column", ["trips", "created"])
+def test_file_from_before_a_feature_was_known_is_read(tmp_path: Path, column: str) -> None:
+    write(tmp_path / "a.parquet", ROWS.drop_columns([column]))
+    write(tmp_path / "b.parquet")
+    assert open_view(source_of(tmp_path)).paths[0].endswith("a.parquet")
+
+
+def test_columns_that_nobody_uses_may_disagree(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", ROWS.append_column("extra", pa.array([1])))
+    write(tmp_path / "b.parquet", ROWS.append_column("extra", pa.array(["one"])))
+    assert len(open_view(source_of(tmp_path)).paths) == 2
+
+
+def test_types_that_only_arrow_tells_apart_agree(tmp_path: Path) -> None:
+    """A pandas categorical, a long text and a zone by another name are stored alike."""
+    table = ROWS.set_column(1, "city", pa.array(["Berlin"]))
+    other = table.set_column(1, "city", pa.array(["Berlin"]).dictionary_encode())
+    other = other.set_column(2, "event_timestamp", pa.array([0], pa.timestamp("us", "Asia/Tokyo")))
+    write(tmp_path / "a.parquet", table)
+    write(tmp_path / "b.parquet", other)
+    types = read_column_types(find_files(source_of(tmp_path), None))
+    assert types["city"] == pa.string()
+
+
+def test_folder_of_a_table_is_not_read_as_loose_files(tmp_path: Path) -> None:
+    """It holds files that the table has dropped already."""
+    write(tmp_path / "delta" / "a.parquet")
+    (tmp_path / "delta" / "_delta_log").mkdir()
+    (tmp_path / "delta" / "_delta_log" / "00000000000000000000.json").write_text("{}")
+    with pytest.raises(SourceUnavailableError, match="is a Delta table") as caught:
+        find_files(source_of(tmp_path / "delta"), None)
+    assert caught.value.hint == "give the FileSource file_format=DeltaFormat()"
+    write(tmp_path / "iceberg" / "data" / "a.parquet")
+    (tmp_path / "iceberg" / "metadata").mkdir()
+    (tmp_path / "iceberg" / "metadata" / "v1.metadata.json").write_text("{}")
+    with pytest.raises(SourceUnavailableError, match="is an Iceberg table"):
+        find_files(source_of(tmp_path / "iceberg"), None)
+
+
+def test_folder_called_metadata_is_a_folder(tmp_path: Path) -> None:
+    path = write(tmp_path / "metadata" / "a.parquet")
+    assert find_files(source_of(tmp_path), None) == (path,)
+
+
+def test_path_that_cannot_be_one_is_named() -> None:
+    with pytest.raises(SourceUnavailableError, match="`trips_source`: cannot read"):
+        find_files(source_of("a\0b"), None)
+    with pytest.raises(SourceUnavailableError, match="File name too long"):
+        find_files(source_of("/" + "a" * 300), None)
+
+
+def test_thousand_files_are_one_source(tmp_path: Path) -> None:
+    first = Path(write(tmp_path / "0000.parquet"))
+    for number in range(1, 1000):
+        (tmp_path / f"{number:04}.parquet").write_bytes(first.read_bytes())
+    source = open_view(source_of(tmp_path))
+    assert len(source.paths) == len(source.identities) == 1000
+    assert open_view(source_of(tmp_path)) == source
 
 
 @pytest.mark.parametrize("column", ["event_timestamp", "created"])
@@ -243,10 +314,11 @@ def test_unused_columns_that_differ_only_in_case_do_no_harm(tmp_path: Path) -> N
 
 
 def test_narrowing_is_refused_with_view_feature_and_column(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", ROWS.set_column(1, "raw", pa.array([5.5])))
+    path = write(tmp_path / "a.parquet", ROWS.set_column(1, "raw", pa.array([5.5])))
     with pytest.raises(UnsupportedDtypeError) as caught:
         open_view(source_of(tmp_path, field_mapping={"raw": "trips"}))
-    assert caught.value.message == "stats:trips: source column `raw` is double, declared Int64"
+    said = f"stats:trips: source column `raw` is double in `{path}`, declared Int64"
+    assert caught.value.message == said
     assert caught.value.hint == ("not exact: declare Float64, or write the column as Int64")
 
 

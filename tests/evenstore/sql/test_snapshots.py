@@ -19,8 +19,10 @@ from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
 from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
-from evenstore.sql.point_in_time import build_point_in_time_sql
+from evenstore.sql.point_in_time import JoinStrategy, PointInTimeJoin
 from evenstore.sql.pull import Pull, build_pull_sql
+from evenstore.sql.row_order import RowBounds, RowOrder, build_row_bounds_sql
+from evenstore.sql.sample import Sample
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -71,38 +73,83 @@ PULL = Pull(
 )
 
 
+BOUNDS = RowBounds(
+    n_files=2, n_rows=1000, event_us=(0, 86_400_000_000), created_us=(5, 90_000_000_000)
+)
+FAR_BOUNDS = dataclasses.replace(BOUNDS, event_us=(-(2**62), 2**62))
+
+
 def point_in_time(
-    source: SourceFiles,
-    view: FeatureViewSchema,
+    source: SourceFiles = SOURCE,
+    view: FeatureViewSchema = TRIPS,
     *,
     knowledge: Knowledge = Knowledge.LATEST_TRUTH,
+    strategy: JoinStrategy = JoinStrategy.RANGE,
+    bounds: RowBounds = BOUNDS,
     key_columns: tuple[str, ...] = ("driver_id",),
-) -> str:
-    read = ViewRead(view, view.name, key_columns, view.features[:1])
-    return build_point_in_time_sql(source, read, entity_relation="entity_rows", knowledge=knowledge)
+) -> PointInTimeJoin:
+    return PointInTimeJoin(
+        source=source,
+        read=ViewRead(view, view.name, key_columns, view.features[:1]),
+        knowledge=knowledge,
+        strategy=strategy,
+        order=RowOrder(bounds),
+        entity_relation="entity_rows_0",
+        winner_table="winners_0",
+        event_range_us=(0, 86_400_000_000),
+    )
+
+
+def sample(source: SourceFiles, n_entity_rows: int) -> str:
+    read = ViewRead(TRIPS, "trips", ("the driver",), TRIPS.features[:1])
+    return Sample(source, read, "entity_rows_0", 1_000_000, n_entity_rows).sql()
 
 
 def pull(**changes: Any) -> str:
     changed = dataclasses.replace(PULL, **changes)
     has_created = changed.created_timestamp_column is not None
+    created = SOURCE.created if has_created else None
     return build_pull_sql(
-        changed,
-        SOURCE.paths[:1],
-        event=SOURCE.event,
-        created=SOURCE.created if has_created else None,
+        changed, dataclasses.replace(SOURCE, paths=SOURCE.paths[:1], created=created)
     )
 
 
 CASES: dict[str, Callable[[], str]] = {
-    "point_in_time": lambda: point_in_time(SOURCE, TRIPS),
-    "point_in_time_as_known": lambda: point_in_time(SOURCE, TRIPS, knowledge=Knowledge.AS_KNOWN),
-    "point_in_time_as_known_without_created": lambda: point_in_time(
-        NANOSECONDS, TRIPS, knowledge=Knowledge.AS_KNOWN
-    ),
-    "point_in_time_entityless": lambda: point_in_time(SOURCE, ENTITYLESS, key_columns=()),
-    "point_in_time_composite_renamed": lambda: point_in_time(
+    "winners_range": lambda: point_in_time().winners_sql(),
+    "winners_range_as_known": lambda: point_in_time(knowledge=Knowledge.AS_KNOWN).winners_sql(),
+    "winners_range_as_known_without_created": lambda: point_in_time(
+        NANOSECONDS,
+        knowledge=Knowledge.AS_KNOWN,
+        bounds=dataclasses.replace(BOUNDS, created_us=None),
+    ).winners_sql(),
+    "winners_range_beyond_an_integer": lambda: point_in_time(
+        bounds=dataclasses.replace(FAR_BOUNDS, created_us=FAR_BOUNDS.event_us)
+    ).winners_sql(),
+    "winners_as_of": lambda: point_in_time(strategy=JoinStrategy.AS_OF).winners_sql(),
+    "winners_as_of_as_known": lambda: point_in_time(
+        strategy=JoinStrategy.AS_OF, knowledge=Knowledge.AS_KNOWN
+    ).winners_sql(),
+    "winners_as_of_entityless": lambda: point_in_time(
+        view=ENTITYLESS, strategy=JoinStrategy.AS_OF, key_columns=()
+    ).winners_sql(),
+    "winners_as_of_as_known_entityless": lambda: point_in_time(
+        view=ENTITYLESS, strategy=JoinStrategy.AS_OF, knowledge=Knowledge.AS_KNOWN, key_columns=()
+    ).winners_sql(),
+    "winners_composite_renamed": lambda: point_in_time(
         COMPOSITE_SOURCE, COMPOSITE, key_columns=("the driver", "select")
+    ).winners_sql(),
+    "place_ties": lambda: point_in_time().place_ties_sql(),
+    "place_ties_as_known": lambda: point_in_time(knowledge=Knowledge.AS_KNOWN).place_ties_sql(),
+    "fetch": lambda: point_in_time().fetch_sql(in_order=False),
+    "fetch_in_order_of_one_file": lambda: point_in_time(
+        dataclasses.replace(SOURCE, paths=SOURCE.paths[:1])
+    ).fetch_sql(in_order=True),
+    "row_bounds": lambda: build_row_bounds_sql(SOURCE),
+    "row_bounds_without_created": lambda: build_row_bounds_sql(NANOSECONDS),
+    "sample_of_one_file": lambda: sample(
+        dataclasses.replace(SOURCE, paths=SOURCE.paths[:1]), 1_000_000
     ),
+    "sample_of_files": lambda: sample(SOURCE, 1000),
     "latest_rows": lambda: build_latest_rows_sql(SOURCE, TRIPS, since_us=-5, until_us=10),
     "latest_rows_entityless": lambda: build_latest_rows_sql(
         SOURCE, ENTITYLESS, since_us=0, until_us=10

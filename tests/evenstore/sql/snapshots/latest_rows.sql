@@ -3,7 +3,7 @@ select
   cast("driver_id" as bigint) as "driver_id",
   cast("n_trips" as bigint) as "trips",
   cast("rates" as float[]) as "rates",
-  make_timestamptz(((epoch_us("last_at") - ((epoch_us("last_at") % 1000000) + 1000000) % 1000000) // 1000000) * 1000000) as "last_at",
+  make_timestamptz(((epoch_us(coalesce("last_at", cast(null as timestamp))) - ((epoch_us(coalesce("last_at", cast(null as timestamp))) % 1000000) + 1000000) % 1000000) // 1000000) * 1000000) as "last_at",
   epoch_us("event_timestamp") as _event_us,
   epoch_us("created") as _created_us
 from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)

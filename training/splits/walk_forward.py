@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from evenstore.clock import format_us
 from evenstore.errors import TrainingError
-from training.evaluation.split import Instants, TimeSplit, split_at, split_by_time
+from training.splits.row_indexes import Instants
+from training.splits.time_split import TimeSplit, split_at, split_by_time
 
 __all__ = ["describe_fold", "walk_forward"]
 

@@ -1,25 +1,21 @@
 """Time-based splits: the past trains, the future tests, and no label of the past reaches into it.
 
 A row of the past whose label was not yet known when the test period begins would bring the test
-period's events into training; such rows are purged. `training.evaluation.folds` makes several such
-splits.
+period's events into training; such rows are purged. `training.splits.walk_forward` makes several
+such splits.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from evenstore.clock import format_us
 from evenstore.errors import TrainingError
+from training.splits.row_indexes import Instants, RowIndexes, rows_where
 
-__all__ = ["Instants", "RowIndexes", "TimeSplit", "split_at", "split_by_time"]
-
-Instants: TypeAlias = npt.NDArray[np.int64]
-RowIndexes: TypeAlias = npt.NDArray[np.intp]
+__all__ = ["TimeSplit", "split_at", "split_by_time"]
 
 _US_PER_DAY = 86_400_000_000
 
@@ -117,9 +113,9 @@ def split_at(
     is_known = window_ends_us <= cut_us
     is_test = ~is_past if end_us is None else ~is_past & (times_us < end_us)
     split = TimeSplit(
-        train=np.flatnonzero(is_past & is_known),
-        test=np.flatnonzero(is_test),
-        purged=np.flatnonzero(is_past & ~is_known),
+        train=rows_where(is_past & is_known),
+        test=rows_where(is_test),
+        purged=rows_where(is_past & ~is_known),
         cut_us=cut_us,
         end_us=end_us,
     )

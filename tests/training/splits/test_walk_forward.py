@@ -11,8 +11,9 @@ from evenstore.clock import format_us
 from evenstore.errors import TrainingError
 from tests.support.scale import scaled
 from tests.training.samples import DAY_US, START_US
-from training.evaluation.folds import describe_fold, walk_forward
-from training.evaluation.split import Instants, TimeSplit, split_at, split_by_time
+from training.splits.row_indexes import Instants
+from training.splits.time_split import TimeSplit, split_at, split_by_time
+from training.splits.walk_forward import describe_fold, walk_forward
 
 
 def _instants(values: list[int]) -> Instants:

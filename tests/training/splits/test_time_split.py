@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from evenstore.errors import TrainingError
 from tests.support.scale import scaled
-from training.evaluation.split import Instants, TimeSplit, split_at, split_by_time
+from training.splits.row_indexes import Instants
+from training.splits.time_split import TimeSplit, split_at, split_by_time
 
 
 def _instants(values: list[int]) -> Instants:

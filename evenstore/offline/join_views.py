@@ -1,0 +1,119 @@
+"""Joins the views of one retrieval to its entity rows: at once, or as a stream of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from evenstore.duckdb_session import SessionLimits, open_session
+from evenstore.offline.join import ViewJoin
+from evenstore.offline.joined import JoinedView, decide
+from evenstore.schema.files import SourceFiles
+from evenstore.schema.request import ViewRead
+from evenstore.semantics import Knowledge
+from evenstore.sql.point_in_time import JoinStrategy
+from evenstore.sql.relation import AS_OF_US
+
+__all__ = ["ViewJoins", "ViewToJoin"]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewToJoin:
+    """One view of a retrieval.
+
+    Attributes:
+        source: The view's files.
+        read: The view, the caller's key columns and the features.
+        entity_rows: What `number_entity_rows` made for this view's keys.
+    """
+
+    source: SourceFiles
+    read: ViewRead
+    entity_rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class ViewJoins:
+    """The views of one retrieval.
+
+    Attributes:
+        views: What is joined; all have the same number of entity rows.
+        knowledge: Which rows may be known.
+        limits: Memory and threads.
+        strategy: How to find winners; chosen from the data where it is None.
+    """
+
+    views: Sequence[ViewToJoin]
+    knowledge: Knowledge
+    limits: SessionLimits | None = None
+    strategy: JoinStrategy | None = None
+
+    def run(self) -> list[JoinedView]:
+        """Join all views; one `JoinedView` each, in their order.
+
+        Raises:
+            SourceUnavailableError: A file cannot be read.
+            UnsupportedDtypeError: A list holds a null.
+        """
+        with self._session() as session:
+            joined = []
+            for join in self._open(session):
+                join.find_winners()
+                joined.append(_decide(join, join.fetch_table(), 0))
+                join.forget_winners()
+            return joined
+
+    def stream(self, slice_rows: int) -> Iterator[list[JoinedView]]:
+        """Join all views; yield one `JoinedView` each for every slice of entity rows, in order.
+
+        Every slice but the last has `slice_rows` rows; without entity rows there is none. Winners
+        are found before the first slice; features are fetched as slices are asked for.
+
+        Raises:
+            SourceUnavailableError: A file cannot be read.
+            UnsupportedDtypeError: A list holds a null.
+        """
+        with self._session() as session:
+            joins = list(self._open(session))
+            for join in joins:
+                join.find_winners()
+            slices = [join.fetch_slices(slice_rows) for join in joins]
+            for i, tables in enumerate(zip(*slices, strict=True)):
+                yield [
+                    _decide(join, table, i * slice_rows)
+                    for join, table in zip(joins, tables, strict=True)
+                ]
+
+    def explain(self) -> str:
+        """Say how each view is joined and why."""
+        with self._session() as session:
+            return "\n".join(join.plan.explain() for join in self._open(session))
+
+    def sql(self) -> str:
+        """Return the statements that run."""
+        with self._session() as session:
+            return ";\n\n".join(join.sql() for join in self._open(session))
+
+    def _session(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return open_session(self.limits, sources=[view.source for view in self.views])
+
+    def _open(self, session: duckdb.DuckDBPyConnection) -> Iterator[ViewJoin]:
+        for number, view in enumerate(self.views):
+            yield ViewJoin.open(
+                session,
+                view.source,
+                view.read,
+                view.entity_rows,
+                knowledge=self.knowledge,
+                number=number,
+                strategy=self.strategy,
+            )
+
+
+def _decide(join: ViewJoin, table: pa.Table, first_row: int) -> JoinedView:
+    as_of_us = join.entity_rows[AS_OF_US].slice(first_row, table.num_rows)
+    return decide(table, join.statements.read, as_of_us.combine_chunks())

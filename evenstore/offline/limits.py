@@ -1,0 +1,19 @@
+"""What one join may use, as feature_store.yaml says."""
+
+from __future__ import annotations
+
+from feast import RepoConfig
+
+from evenstore.duckdb_session import SessionLimits
+
+__all__ = ["session_limits"]
+
+
+def session_limits(config: RepoConfig) -> SessionLimits:
+    """Return the limits of a repository's offline store; none where it is not ours."""
+    chosen = config.offline_store
+    return SessionLimits(
+        getattr(chosen, "memory_limit", None),
+        getattr(chosen, "threads", None),
+        getattr(chosen, "temp_directory", None),
+    )

@@ -1,0 +1,34 @@
+create table "winners_0" as
+with feature_rows as not materialized (
+select
+  cast("driver_id" as bigint) as "driver_id",
+  epoch_us("event_timestamp") as _event_us,
+  epoch_us("created") as _created_us,
+  file_index::bigint as _file,
+  file_row_number::bigint as _file_row
+from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)
+where "event_timestamp" >= '1969-12-31 23:59:59+00:00' and "event_timestamp" <= '1970-01-02 00:00:01+00:00'
+),
+known as (
+  select
+    "driver_id", greatest(_event_us, _created_us) as _available_us,
+    max(((_event_us::hugeint - 0) * 137438953472 + coalesce(_created_us::hugeint - 4, 0)) * 2048 + (_file * 1024 + _file_row)) over available as _greatest,
+    max(((_event_us::hugeint - 0) * 137438953472 + coalesce(_created_us::hugeint - 4, 0)) * 2048 - (_file * 1024 + _file_row)) over available as _least
+  from feature_rows
+  where _event_us is not null and _created_us is not null
+  window available as (partition by "driver_id" order by greatest(_event_us, _created_us))
+),
+greatest as (
+  select e._row_idx, f._greatest, f._least
+  from "entity_rows_0" e
+  asof join known f
+    on f."driver_id" = e."driver_id"
+    and e._as_of_us >= f._available_us
+)
+select
+  _row_idx,
+  (_greatest // 281474976710656 + 0)::bigint as _event_us,
+  ((_greatest % 2048) // 1024)::bigint as _file,
+  ((_greatest % 2048) % 1024)::bigint as _file_row,
+  _greatest % 2048 <> _greatest - _greatest % 2048 - _least as _is_tied
+from greatest
