@@ -1,11 +1,12 @@
 # The same steps that .ci/run takes. `make` alone lists them.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help venv demo serve stop test test-fast test-full check clean
+.PHONY: help venv demo serve stop test test-fast test-full check bench clean
 
 PYTHON ?= python3
 DATA ?=
 PORT ?= 6566
+CASES ?=
 RUN := .venv/bin/python -m
 
 help: ## List the commands
@@ -38,6 +39,10 @@ test-fast: check ## The same without Redis and whole commands (under 60 seconds)
 test-full: check ## The full counts of property cases, kills and requests
 	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n 2 --dist loadgroup --timeout 3600
 
+bench: venv ## Speed and memory beside stock Feast, most of an hour; CASES=S,H takes some cases
+	@$(RUN) pytest benchmarks --benchmark-only -p no:randomly -q
+	@$(RUN) benchmarks offline $(if $(CASES),--cases $(CASES))
+
 clean: ## Stop and remove what the demo and the tests made (not .venv)
 	@[ ! -x .venv/bin/python ] || $(RUN) demo clean
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Measurements of evenstore beside stock Feast and beside hand-written code."""

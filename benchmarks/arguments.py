@@ -1,0 +1,159 @@
+"""The command line of `python -m benchmarks`: options, defaults and what `--help` says."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["parse_arguments"]
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; `cases` and `contenders` come looked up.
+
+    Raises:
+        ConfigurationError: There is no such case or contender.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=(
+            "Point-in-time joins of stock Feast, evenstore and hand-written code on the same data."
+        ),
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_offline(commands)
+    _add_report(commands)
+    _add_data(commands)
+    _add_one_process(commands)
+    arguments = parser.parse_args(argv)
+    _look_up(arguments)
+    return arguments
+
+
+def _add_offline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    offline = commands.add_parser(
+        "offline",
+        help="compare, check and time",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Make the data, check that all contenders give the same answer, then time them in\n"
+            "turns, each in a process of its own. Markdown goes to stdout, progress to stderr."
+        ),
+        epilog=f"cases:\n{_case_lines()}\n\ncontenders:\n{_contender_lines()}\n\n{_EXAMPLES}",
+    )
+    _add_data_options(offline)
+    offline.add_argument("--cache", type=Path, help="keep the data here (default: a temp folder)")
+    offline.add_argument("--contenders", metavar="A,B", help="by comma (default: all)")
+    offline.add_argument(
+        "--repeats", type=_positive_int, default=5, help="rounds (default %(default)s)"
+    )
+    offline.add_argument(
+        "--time-limit",
+        type=float,
+        default=300,
+        metavar="S",
+        help="seconds a process may take (default %(default)s)",
+    )
+    offline.add_argument(
+        "--memory-guard",
+        type=float,
+        default=14,
+        metavar="GB",
+        help="resident memory at which a process is killed (default %(default)s)",
+    )
+    offline.add_argument("--out", type=Path, metavar="FILE", help="write all samples as JSON")
+    offline.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = commands.add_parser("report", help="render the Markdown of an earlier run")
+    report.add_argument("results", type=Path, help="what --out wrote")
+    report.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = commands.add_parser("data", help="make the data only, and print the folders")
+    _add_data_options(data)
+    data.add_argument("--cache", type=Path, required=True, help="where to")
+
+
+def _add_one_process(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, summary in (
+        ("prepare", "let one contender prepare (Feast's apply, an index)"),
+        ("measure", "one measurement in this process, as a line of JSON"),
+    ):
+        one = commands.add_parser(name, help=summary, description=summary)
+        one.add_argument(
+            "--folder", type=Path, required=True, help="a data set, as `data` printed it"
+        )
+        one.add_argument("--contender", required=True, help="its name, see offline --help")
+        if name == "measure":
+            one.add_argument("--calls", type=_positive_int, help="timed calls; gives their median")
+            one.add_argument("--save", type=Path, help="write the answer as Parquet")
+            one.add_argument("--started-ns", type=int, help=argparse.SUPPRESS)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cases", metavar="A,B", help="by comma (default: all but BIG10 and BIG100)"
+    )
+    parser.add_argument(
+        "--scale",
+        type=_positive_float,
+        default=1.0,
+        help="multiplies every count (default %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=7, help="of the data (default %(default)s)")
+
+
+def _look_up(arguments: argparse.Namespace) -> None:
+    # The processes that are measured name one contender and need neither list.
+    if arguments.command in {"offline", "data"}:
+        from benchmarks.cases import DEFAULT_CASES, find_cases
+
+        arguments.cases = find_cases(_names(arguments.cases) or DEFAULT_CASES)
+    if arguments.command == "offline":
+        from benchmarks.contenders.contender import CONTENDERS, find_contenders
+
+        arguments.contenders = find_contenders(_names(arguments.contenders) or CONTENDERS)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        msg = f"{text!r} is not positive"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        msg = f"{text!r} is not positive"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _case_lines() -> str:
+    from benchmarks.cases import CASES
+
+    return "\n".join(f"  {case.name:<16} {case.summary}" for case in CASES.values())
+
+
+def _contender_lines() -> str:
+    from benchmarks.contenders.contender import CONTENDERS
+
+    return "\n".join(f"  {one.name:<16} {one.summary}" for one in CONTENDERS.values())
+
+
+_EXAMPLES = """examples:
+  python -m benchmarks offline --cases S --cache /tmp/bench
+  python -m benchmarks offline --cases S,L,W,H,H0 --cache /tmp/bench --out offline.json
+  python -m benchmarks offline --scale 0.01
+
+BIG100 needs 12 GB of disk; leave the in-memory contenders to the smaller cases."""

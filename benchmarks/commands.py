@@ -1,0 +1,130 @@
+"""The commands of `python -m benchmarks`; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.arguments import parse_arguments
+from evenstore.errors import EvenstoreError
+from evenstore.processes import interrupt_on_termination
+
+__all__ = ["main"]
+
+_FAILED = 1
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    interrupt_on_termination()
+    try:
+        arguments = parse_arguments(argv)
+        return _COMMANDS[arguments.command](arguments)
+    except EvenstoreError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _offline(arguments: argparse.Namespace) -> int:
+    from benchmarks.guard import Limits
+    from benchmarks.machine import machine_facts
+    from benchmarks.report import render_report
+    from benchmarks.results import Results, write_results
+    from benchmarks.runner import Plan, Runner
+
+    results = Results(arguments.scale, arguments.seed, arguments.repeats, machine_facts())
+    with ExitStack() as stack:
+        cache = arguments.cache or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="evenstore-benchmark-"))
+        )
+        plan = Plan(
+            cases=arguments.cases,
+            contenders=arguments.contenders,
+            cache=cache,
+            scale=arguments.scale,
+            seed=arguments.seed,
+            repeats=arguments.repeats,
+            limits=Limits(arguments.time_limit, int(arguments.memory_guard * 1e9)),
+        )
+        try:
+            Runner(plan, results, _say).run()
+        except KeyboardInterrupt:
+            _say("interrupted: what was measured until here is kept")
+    if arguments.out is not None:
+        write_results(results, arguments.out)
+    document = results.to_document()
+    print(json.dumps(document) if arguments.json else render_report(results), flush=True)
+    for failure in results.failures:
+        _say(f"failed: {failure}")
+    if not results.is_complete:
+        return _INTERRUPTED
+    return _FAILED if results.failures else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from benchmarks.report import render_report
+    from benchmarks.results import read_results
+
+    results = read_results(arguments.results)
+    print(json.dumps(results.to_document()) if arguments.json else render_report(results))
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from benchmarks.data import build_dataset
+    from evenstore.progress import open_progress
+
+    for case in arguments.cases:
+        n_rows = case.n_views * case.scaled(arguments.scale).n_rows
+        with open_progress(f"{case.name}: data", total=n_rows) as progress:
+            dataset = build_dataset(
+                arguments.cache,
+                case,
+                scale=arguments.scale,
+                seed=arguments.seed,
+                advance=progress.advance,
+            )
+        print(dataset.folder, flush=True)
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from benchmarks.measure import prepare, print_outcome
+
+    return print_outcome(lambda: prepare(arguments.folder, arguments.contender))
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from benchmarks.measure import measure, print_outcome
+
+    return print_outcome(
+        lambda: measure(
+            arguments.folder,
+            arguments.contender,
+            n_calls=arguments.calls,
+            save=arguments.save,
+            started_ns=arguments.started_ns,
+        )
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_COMMANDS = {
+    "offline": _offline,
+    "report": _report,
+    "data": _data,
+    "prepare": _prepare,
+    "measure": _measure,
+}
