@@ -14,6 +14,7 @@ EvenstoreError
 │  └─ FormatVersionError
 ├─ OfflineStoreError
 │  └─ SourceUnavailableError       a file or folder of a source cannot be read
+│     └─ SourceChangedError        a file was replaced while it was read
 ├─ OnlineStoreError
 │  ├─ OnlineStoreUnavailableError  (also ConnectionError)
 │  ├─ OnlineStoreTimeoutError      (also TimeoutError)
@@ -52,6 +53,7 @@ __all__ = [
     "ParityError",
     "SchemaDriftError",
     "SchemaError",
+    "SourceChangedError",
     "SourceUnavailableError",
     "TrainingError",
     "TransformError",
@@ -171,6 +173,12 @@ class SourceUnavailableError(OfflineStoreError):
     """A file or folder of a data source is missing or cannot be read."""
 
     code = "source-unavailable"
+
+
+class SourceChangedError(SourceUnavailableError):
+    """A file of a data source was replaced or removed while it was read."""
+
+    code = "source-changed"
 
 
 class OnlineStoreError(EvenstoreError):

@@ -31,6 +31,7 @@ from evenstore.errors import (
     ParityError,
     SchemaDriftError,
     SchemaError,
+    SourceChangedError,
     SourceUnavailableError,
     TrainingError,
     TransformError,
@@ -83,6 +84,7 @@ HTTP_STATUSES: dict[type[EvenstoreError], int] = {
     OnlineStoreUnavailableError: 503,
     OnlineStoreTimeoutError: 504,
     OfflineStoreError: 503,
+    SourceChangedError: 503,
     SourceUnavailableError: 503,
     GatewayError: 502,
     # What the owner of the feature store must mend.

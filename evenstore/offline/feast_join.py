@@ -22,6 +22,7 @@ from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
 from evenstore.offline.entity_source import is_parquet_path, read_entity_table
 from evenstore.offline.join_views import ViewJoins, ViewToJoin
 from evenstore.offline.joined import JoinedView
+from evenstore.offline.retry import retry_on_change
 from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import Field, OnDemandViewSchema
@@ -102,10 +103,12 @@ class FeastJoin:
 
         Raises:
             EntityRowsError: A column is missing, of another type, or has a feature's name.
+            SourceChangedError: A source's files were replaced faster than they could be read.
             SourceUnavailableError: A source's files are missing or unreadable.
             UnsupportedDtypeError: A source column cannot be widened exactly.
         """
-        return self._append(entity_table, self._joins(entity_table).run())
+        joined = retry_on_change(lambda: self._joins(entity_table).run())
+        return self._append(entity_table, joined)
 
     def stream(self, entity_table: pa.Table, slice_rows: int) -> Iterator[pa.Table]:
         """Join; the result of `run` in slices of entity rows, of which one is held at a time."""

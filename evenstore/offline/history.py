@@ -22,6 +22,8 @@ from evenstore.errors import EntityRowsError
 from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
 from evenstore.offline.join_views import ViewJoins, ViewToJoin
 from evenstore.offline.joined import JoinedFeature, JoinedView
+from evenstore.offline.limits import session_limits
+from evenstore.offline.retry import retry_on_change
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import footers_of
@@ -163,7 +165,7 @@ def open_history(
         entity_table: Join keys, request data and the instants; other columns are kept.
         knowledge: Which rows may be known; there is no default on purpose.
         event_timestamp_column: The instants' column, with a time zone.
-        limits: Memory and threads of the join.
+        limits: Memory and threads of the join; by default what feature_store.yaml says.
 
     Raises:
         EntityRowsError: A column is missing, of another type, or an instant is null or without a
@@ -182,7 +184,14 @@ def open_history(
         open_source(views[read.view.name], read.view, Path(store.repo_path))
         for read in request.reads
     )
-    return HistoricalRead(request, sources, entity_table, knowledge, event_timestamp_column, limits)
+    return HistoricalRead(
+        request,
+        sources,
+        entity_table,
+        knowledge,
+        event_timestamp_column,
+        session_limits(store.config) if limits is None else limits,
+    )
 
 
 def read_history(
@@ -210,14 +219,16 @@ def read_history(
         SourceUnavailableError: A source's files are missing or unreadable.
         UnsupportedDtypeError: A source column cannot be widened exactly, or a list holds a null.
     """
-    return open_history(
-        store,
-        request,
-        entity_table,
-        knowledge=knowledge,
-        event_timestamp_column=event_timestamp_column,
-        limits=limits,
-    ).to_table()
+    return retry_on_change(
+        lambda: open_history(
+            store,
+            request,
+            entity_table,
+            knowledge=knowledge,
+            event_timestamp_column=event_timestamp_column,
+            limits=limits,
+        ).to_table()
+    )
 
 
 def describe_entities(store: FeatureStore, view: FeatureViewSchema, *, as_of_us: int) -> pa.Table:

@@ -9,14 +9,18 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from evenstore.duckdb_session import open_cursor
+from evenstore.offline.bounds import choose_blocks, read_row_bounds
+from evenstore.offline.merge import can_merge, merge_winners
 from evenstore.offline.plan import JoinPlan, choose_plan
 from evenstore.offline.scatter import scatter_rows, scatter_slices
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
+from evenstore.sql.merge import MergeInput
 from evenstore.sql.point_in_time import JoinStrategy, PointInTimeJoin
 from evenstore.sql.relation import AS_OF_US, ROW_IDX, SINCE_US
-from evenstore.sql.row_order import RowBounds, RowOrder, build_row_bounds_sql
+from evenstore.sql.row_order import RowOrder
 from evenstore.sql.sample import Sample
 
 __all__ = ["ViewJoin"]
@@ -51,6 +55,7 @@ class ViewJoin:
         knowledge: Knowledge,
         number: int = 0,
         strategy: JoinStrategy | None = None,
+        may_merge: bool = True,
     ) -> ViewJoin:
         """Plan a join.
 
@@ -62,21 +67,30 @@ class ViewJoin:
             knowledge: Which rows may be known.
             number: Tells the joins of one session apart.
             strategy: How to find winners; chosen from the data where it is None.
+            may_merge: Whether a history may be sorted in memory, outside of the session's limits.
 
         Raises:
             SourceUnavailableError: A file cannot be read.
         """
         relation = f"entity_rows_{number}"
         session.register(relation, entity_rows)
-        bounds = _row_bounds(session, source)
+        bounds = read_row_bounds(session, source)
         event_range_us = _event_range(entity_rows)
         plan = choose_plan(
             session,
             read,
             bounds,
-            Sample(source, read, relation, bounds.n_rows, entity_rows.num_rows),
+            Sample(source, read, relation, choose_blocks(source), entity_rows.num_rows),
             n_entity_rows=entity_rows.num_rows,
             event_range_us=event_range_us,
+            can_merge=may_merge
+            and bool(read.key_columns)
+            and not (knowledge is Knowledge.AS_KNOWN and source.created is not None)
+            and can_merge(
+                n_rows=bounds.n_rows,
+                n_entity_rows=entity_rows.num_rows,
+                event_range_us=_whole_range(bounds.event_us, entity_rows),
+            ),
             strategy=strategy,
         )
         statements = PointInTimeJoin(
@@ -93,10 +107,27 @@ class ViewJoin:
 
     def find_winners(self) -> None:
         """Find where each entity row's feature row is, and keep it in the session."""
-        self.session.execute(self.statements.winners_sql())
+        if self.plan.strategy is JoinStrategy.MERGE:
+            self._merge()
+        else:
+            self.session.execute(self.statements.winners_sql())
         ((n_tied,),) = self.session.sql(self.statements.count_ties_sql()).fetchall()
         if n_tied:
             self.session.execute(self.statements.place_ties_sql())
+
+    def _merge(self) -> None:
+        steps = self.statements
+        merged = MergeInput(
+            steps.source,
+            steps.read,
+            steps.entity_relation,
+            f"{steps.winner_table}_entities",
+            steps.event_range_us,
+        )
+        found = f"{steps.winner_table}_found"
+        self.session.register(found, merge_winners(self.session, merged, self.entity_rows))
+        self.session.execute(steps.keep_winners_sql(found))
+        self.session.unregister(found)
 
     def fetch_table(self) -> pa.Table:
         """Return `_event_us` and the features, one row per entity row, in order."""
@@ -105,12 +136,11 @@ class ViewJoin:
 
     def fetch_slices(self, slice_rows: int) -> Iterator[pa.Table]:
         """Return the same in slices of entity rows, of which one is held at a time."""
-        cursor = self.session.cursor()
-        cursor.execute("set timezone = 'UTC'")
-        found = cursor.sql(self.statements.fetch_sql(in_order=True)).to_arrow_reader(slice_rows)
-        return scatter_slices(
-            found, ROW_IDX, n_rows=self.entity_rows.num_rows, slice_rows=slice_rows
-        )
+        with open_cursor(self.session) as cursor:
+            found = cursor.sql(self.statements.fetch_sql(in_order=True)).to_arrow_reader(slice_rows)
+            yield from scatter_slices(
+                found, ROW_IDX, n_rows=self.entity_rows.num_rows, slice_rows=slice_rows
+            )
 
     def forget_winners(self) -> None:
         """Give the memory back."""
@@ -123,18 +153,17 @@ class ViewJoin:
         return ";\n\n".join([steps.winners_sql(), steps.place_ties_sql(), fetch])
 
 
-def _row_bounds(session: duckdb.DuckDBPyConnection, source: SourceFiles) -> RowBounds:
-    ((n_rows, *instants),) = session.sql(build_row_bounds_sql(source)).fetchall()
-    event_us, created_us = (
-        None if first is None or last is None else (first, last)
-        for first, last in (instants[:2], instants[2:])
-    )
-    return RowBounds(len(source.paths), n_rows, event_us, created_us)
-
-
 def _event_range(entity_rows: pa.Table) -> tuple[int | None, int | None]:
     if not entity_rows.num_rows:
         return None, None
     since_us = int(np.min(entity_rows[SINCE_US].to_numpy()))
     until_us = int(np.max(entity_rows[AS_OF_US].to_numpy()))
     return None if since_us == _INT64_MIN else since_us, until_us
+
+
+def _whole_range(event_us: tuple[int, int] | None, entity_rows: pa.Table) -> tuple[int, int] | None:
+    """Return between which instants both events and entity rows are."""
+    if event_us is None or not entity_rows.num_rows:
+        return None
+    as_of_us = entity_rows[AS_OF_US].to_numpy()
+    return min(event_us[0], int(as_of_us.min())), max(event_us[1], int(as_of_us.max()))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
 from evenstore.duckdb_session import SessionLimits, open_session
+from evenstore.errors import OfflineStoreError, SourceChangedError, SourceUnavailableError
 from evenstore.offline.join import ViewJoin
 from evenstore.offline.joined import JoinedView, decide
 from evenstore.schema.files import SourceFiles
+from evenstore.schema.footer import fingerprint_files
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
 from evenstore.sql.point_in_time import JoinStrategy
@@ -56,10 +58,11 @@ class ViewJoins:
         """Join all views; one `JoinedView` each, in their order.
 
         Raises:
+            SourceChangedError: A file was replaced or removed meanwhile.
             SourceUnavailableError: A file cannot be read.
             UnsupportedDtypeError: A list holds a null.
         """
-        with self._session() as session:
+        with self._unchanged_sources(), self._session() as session:
             joined = []
             for join in self._open(session):
                 join.find_winners()
@@ -74,10 +77,12 @@ class ViewJoins:
         are found before the first slice; features are fetched as slices are asked for.
 
         Raises:
+            SourceChangedError: A file was replaced or removed meanwhile; slices that were yielded
+                before are not to be used.
             SourceUnavailableError: A file cannot be read.
             UnsupportedDtypeError: A list holds a null.
         """
-        with self._session() as session:
+        with self._unchanged_sources(), self._session() as session:
             joins = list(self._open(session))
             for join in joins:
                 join.find_winners()
@@ -98,6 +103,16 @@ class ViewJoins:
         with self._session() as session:
             return ";\n\n".join(join.sql() for join in self._open(session))
 
+    @contextmanager
+    def _unchanged_sources(self) -> Iterator[None]:
+        """Vouch that a block that reads files more than once has read the same files."""
+        try:
+            yield
+        except OfflineStoreError as exc:
+            _check_files(self.views, cause=exc)
+            raise
+        _check_files(self.views, cause=None)
+
     def _session(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return open_session(self.limits, sources=[view.source for view in self.views])
 
@@ -111,7 +126,19 @@ class ViewJoins:
                 knowledge=self.knowledge,
                 number=number,
                 strategy=self.strategy,
+                may_merge=self.limits is None or self.limits.memory_limit is None,
             )
+
+
+def _check_files(views: Sequence[ViewToJoin], *, cause: Exception | None) -> None:
+    for source in dict.fromkeys(view.source for view in views):
+        try:
+            is_same = not source.identities or fingerprint_files(source) == source.identities
+        except SourceUnavailableError:
+            is_same = False
+        if not is_same:
+            msg = f"{source.name}: a file was replaced or removed while it was read"
+            raise SourceChangedError(msg, hint="run again") from cause
 
 
 def _decide(join: ViewJoin, table: pa.Table, first_row: int) -> JoinedView:

@@ -61,12 +61,28 @@ def choose_plan(
     *,
     n_entity_rows: int,
     event_range_us: tuple[int | None, int | None],
+    can_merge: bool,
     strategy: JoinStrategy | None = None,
 ) -> JoinPlan:
-    """Choose from the number of rows and, where that does not decide, a sample of the join keys."""
+    """Choose from the number of rows and, where that does not decide, a sample of the join keys.
+
+    Args:
+        session: Where the sample is read.
+        read: The view.
+        bounds: What the files' statistics say.
+        sample: Counts pairs in a few blocks of feature rows.
+        n_entity_rows: Entity rows.
+        event_range_us: Event timestamps that are read; None for no bound.
+        can_merge: Whether the history can be sorted in memory.
+        strategy: What to take in any case; an as-of join where it is a merge that cannot be.
+    """
     reason = "it was asked for"
     if strategy is None:
         strategy, reason = _choose(session, read, bounds, sample, n_entity_rows)
+        if strategy is JoinStrategy.AS_OF and can_merge:
+            strategy = JoinStrategy.MERGE
+    if strategy is JoinStrategy.MERGE and not can_merge:
+        strategy = JoinStrategy.AS_OF
     return JoinPlan(read.output_name, strategy, reason, bounds, n_entity_rows, event_range_us)
 
 

@@ -20,6 +20,7 @@ from typing_extensions import override
 from evenstore.duckdb_session import SessionLimits, open_session
 from evenstore.errors import OfflineStoreError
 from evenstore.offline.feast_join import FeastJoin
+from evenstore.offline.retry import retry_on_change
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.source import resolve_path
 from evenstore.schema.values import holds_records
@@ -111,13 +112,7 @@ class _StreamedJob(RetrievalJob):
         if target.exists() and not allow_overwrite:
             msg = f"`{target}` exists"
             raise OfflineStoreError(msg, hint="choose another path, or pass allow_overwrite=True")
-        reader = self.to_arrow_reader()
-        with (
-            whole_file(target) as temporary,
-            pq.ParquetWriter(temporary, reader.schema, compression="zstd") as writer,
-        ):
-            for batch in reader:
-                writer.write_batch(batch)
+        retry_on_change(lambda: _write(self.to_arrow_reader(), target))
 
     @override
     def persist(
@@ -251,3 +246,12 @@ class PullJob(_StreamedJob):
         return RetrievalMetadata(
             features=list(self._pull.features), keys=list(self._pull.join_keys)
         )
+
+
+def _write(reader: pa.RecordBatchReader, target: Path) -> None:
+    with (
+        whole_file(target) as temporary,
+        pq.ParquetWriter(temporary, reader.schema, compression="zstd") as writer,
+    ):
+        for batch in reader:
+            writer.write_batch(batch)

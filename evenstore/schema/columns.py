@@ -49,6 +49,8 @@ class SourceColumns:
             {id(footer.types): footer for footer in reversed(tuple(footers))}.values()
         )
         self._kinds.reverse()
+        self.is_uniform = len(self._kinds) == 1
+        """Whether all files have the same columns in the same order."""
         self._types: dict[str, pa.DataType] = {}
         for footer in self._kinds:
             self._types = {**footer.types, **self._types}

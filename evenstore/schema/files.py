@@ -109,6 +109,7 @@ class SourceFiles:
         path_columns: The used columns that live in the paths.
         store: The remote store that all paths are on, None for local files.
         identities: The files as they were when the source was opened, in the order of `paths`.
+        is_uniform: Whether all files are known to have the same columns in the same order.
         ranged: Columns whose ranges `evenstore.schema.footer.footers_of` gives.
     """
 
@@ -122,6 +123,7 @@ class SourceFiles:
     store: RemoteStore | None = None
     identities: tuple[FileIdentity, ...] = ()
     ranged: tuple[str, ...] = ()
+    is_uniform: bool = False
 
     def only(self, paths: Collection[str]) -> SourceFiles:
         """Return the same source with some of its files."""

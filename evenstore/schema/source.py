@@ -75,6 +75,7 @@ def open_source(
         store=listed.store,
         identities=listed.identities,
         ranged=ranged,
+        is_uniform=columns.is_uniform,
     )
 
 

@@ -3,7 +3,7 @@
 1. Winners: for each entity row, where the greatest feature row is that it may know. Reads join
    keys and timestamps only. Two ways, which give the same answer: the *range join* pairs each
    entity row with all its candidates and takes the greatest (short histories); the *as-of join*
-   sorts the history once (long ones).
+   sorts the history once (long ones; where it fits in memory, `evenstore.offline.merge` does).
 2. Ties: rows that tie on both timestamps are placed by content. Runs only where there are some.
 3. Fetch: reads the features asked for, at the winners' positions.
 """
@@ -45,6 +45,7 @@ class JoinStrategy(enum.Enum):
 
     RANGE = "range join"
     AS_OF = "as-of join"
+    MERGE = "merge in memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,10 @@ select
   {ROW_IDX},
 {self.order.unpacked()}
 from greatest"""
+
+    def keep_winners_sql(self, found_relation: str) -> str:
+        """Build the statement that makes the table of winners from a relation of them."""
+        return f"create table {self._winner} as select * from {quote_identifier(found_relation)}"
 
     def count_ties_sql(self) -> str:
         """Build the query of how many winners are tied with another row on both timestamps."""

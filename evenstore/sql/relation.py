@@ -21,6 +21,7 @@ __all__ = [
     "AS_OF_US",
     "AVAILABLE_US",
     "CREATED_US",
+    "ENTITY",
     "EVENT_US",
     "FILE",
     "FILE_ROW",
@@ -53,6 +54,7 @@ GREATEST = "_greatest"
 LEAST = "_least"
 AVAILABLE_US = "_available_us"
 NEWEST_US = "_newest_us"
+ENTITY = "_entity"
 PLACE = "_place"
 
 _RESERVED = frozenset(
@@ -71,6 +73,7 @@ _RESERVED = frozenset(
         LEAST,
         AVAILABLE_US,
         NEWEST_US,
+        ENTITY,
         PLACE,
         # DuckDB's names of where a row is.
         "file_index",

@@ -12,7 +12,6 @@ from evenstore.sql.relation import FILE_ROW, build_feature_rows_sql
 __all__ = ["Sample"]
 
 _BLOCK_ROWS = 10_000
-_N_BLOCKS = 3
 _MANY_ENTITY_ROWS = 200_000
 _KEY_SHARES = 8
 
@@ -25,14 +24,14 @@ class Sample:
         source: The view's files.
         read: The view and the caller's key columns.
         entity_relation: Name of the relation of entity rows.
-        n_rows: Feature rows of the source.
+        blocks: Where a few row groups begin: index of the file, first row.
         n_entity_rows: Entity rows.
     """
 
     source: SourceFiles
     read: ViewRead
     entity_relation: str
-    n_rows: int
+    blocks: tuple[tuple[int, int], ...]
     n_entity_rows: int
 
     def sql(self) -> str:
@@ -50,7 +49,8 @@ class Sample:
         share = ""
         if self.n_entity_rows > _MANY_ENTITY_ROWS:
             share = f"\n  where hash({', '.join(columns)}) % {_KEY_SHARES} = 0"
-        blocks = "\n  union all\n".join(f"(\n{block}\n)" for block in self._blocks())
+        blocks = [self._block(file, first_row) for file, first_row in self.blocks]
+        sampled = "\n  union all\n".join(f"(\n{block}\n)" for block in blocks)
         return f"""\
 with entity_counts as (
   select {renamed}, count(*) as n
@@ -58,22 +58,14 @@ with entity_counts as (
   group by all
 ),
 feature_rows as (
-{blocks}
+{sampled}
 )
 select count(*), coalesce(sum(n), 0)::bigint
 from feature_rows f
 join entity_counts using ({", ".join(keys)})"""
 
-    def _blocks(self) -> list[str]:
-        paths = self.source.paths
-        if len(paths) == 1:
-            last = max(0, self.n_rows - _BLOCK_ROWS)
-            starts = sorted({0, last // 2, last})
-            return [self._block(self.source, start) for start in starts]
-        chosen = sorted({i * (len(paths) - 1) // (_N_BLOCKS - 1) for i in range(_N_BLOCKS)})
-        return [self._block(self.source.only([paths[i]]), 0) for i in chosen]
-
-    def _block(self, source: SourceFiles, start: int) -> str:
+    def _block(self, file: int, first_row: int) -> str:
+        source = self.source.only([self.source.paths[file]])
         rows = build_feature_rows_sql(source, self.read.view, features=(), with_position=True)
-        end = start + _BLOCK_ROWS - 1
-        return f"select * from (\n{rows}\n) where {FILE_ROW} between {start} and {end}"
+        last_row = first_row + _BLOCK_ROWS - 1
+        return f"select * from (\n{rows}\n) where {FILE_ROW} between {first_row} and {last_row}"

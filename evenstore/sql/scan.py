@@ -30,7 +30,9 @@ def build_scan_sql(source: SourceFiles) -> str:
     """
     # DuckDB would take a name with a bracket or a star for a pattern, and read other files.
     listed = ", ".join(quote_literal(glob.escape(path)) for path in source.scan_paths)
-    scan = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    # Files of one form need not all be opened before the first is read.
+    by_name = "false" if source.is_uniform else "true"
+    scan = f"read_parquet([{listed}], union_by_name = {by_name}, hive_partitioning = false)"
     if not source.path_columns:
         return scan
     columns = ",\n    ".join(_path_column(column) for column in source.path_columns)

@@ -1,37 +1,46 @@
-"""The joins against the oracle, over worlds that are dense with ties and edges."""
+"""The joins against the oracle, over worlds that are dense with ties and edges.
+
+A world holds `CASES` cases, and one DuckDB session serves all worlds: opening one costs more than a
+join of a few rows.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import Entity, FeatureStore, ValueType
+from feast import Entity, FeatureStore, FeatureView, ValueType
 from feast.types import Int64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenstore.duckdb_session import open_session
+from evenstore.dtypes import Dtype
+from evenstore.duckdb_session import SessionLimits, open_session
+from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
 from evenstore.offline.history import describe_entities, open_history
+from evenstore.offline.join import ViewJoin
+from evenstore.offline.joined import JoinedView, decide
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.compile import compile_store
-from evenstore.schema.model import FeatureViewSchema
-from evenstore.schema.request import FeatureRequest, resolve_references
+from evenstore.schema.files import SourceFiles
+from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.request import FeatureRequest, ViewRead, resolve_references
 from evenstore.schema.source import open_source
 from evenstore.semantics import EARLIEST_US, ExpiredValues, Knowledge, TtlEnforcement
 from evenstore.sql.latest import build_latest_rows_sql
 from evenstore.sql.point_in_time import JoinStrategy
+from evenstore.sql.relation import AS_OF_US
 from tests.support.feast_repo import FeastRepo
-from tests.support.oracle import Row, is_same_value, join, newest, place
+from tests.support.oracle import Answer, Row, Rules, is_same_value, join, newest, place
 from tests.support.scale import scaled
-from tests.support.strategies import FEATURES, World, worlds
-
-NAMES = [field.name for field in FEATURES]
+from tests.support.strategies import CASES, World, worlds
 
 
 class Bench:
@@ -41,8 +50,9 @@ class Bench:
     serves worlds of every key type and ttl.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, session: duckdb.DuckDBPyConnection) -> None:
         self.repo = FeastRepo(folder)
+        self.session = session
         thing = Entity(name="thing", join_keys=["k"], value_type=ValueType.INT64)
         views = [
             self.repo.view(
@@ -63,6 +73,7 @@ class Bench:
         )
         for view in views:
             self.repo.write_rows(view.name, placeholder)
+        self.views: dict[str, FeatureView] = {view.name: view for view in views}
         self.store: FeatureStore = self.repo.apply(thing, *views)
         self.registry = compile_store(self.store)
         self._numbers = itertools.count()
@@ -75,100 +86,190 @@ class Bench:
             old.unlink()
         for file in world.files:
             number = next(self._numbers)
-            pq.write_table(world.file_table(file), folder / f"{-number % 7}-{number}.parquet")
+            path = folder / f"{-number % 7}-{number}.parquet"
+            pq.write_table(world.file_table(file), path, row_group_size=world.row_group_rows)
         enforcement = TtlEnforcement.ENFORCE if world.rules.is_enforced else TtlEnforcement.SHADOW
         withhold = world.rules.withholds_expired
         return FeatureViewSchema(
             name=name,
             join_keys=world.join_keys,
-            features=FEATURES,
+            features=world.features,
             ttl_us=world.rules.ttl_us,
             ttl_enforcement=enforcement,
             expired_values=ExpiredValues.WITHHOLD if withhold else ExpiredValues.RETURN,
         )
 
-    def request(self, view: FeatureViewSchema) -> FeatureRequest:
-        """Resolve all features of a view."""
-        registry = dataclasses.replace(self.registry, feature_views=(view,))
-        return resolve_references(registry, tuple(f"{view.name}:{name}" for name in NAMES))
+    def source(self, view: FeatureViewSchema) -> SourceFiles:
+        """Find and check the files that `prepare` wrote."""
+        return open_source(self.views[view.name], view, self.repo.path)
 
-    def latest_values(
-        self, view: FeatureViewSchema, until_us: int
-    ) -> dict[tuple[Any, ...], dict[str, Any]]:
-        """Select what a materialization would load, by entity key."""
-        feast_view = self.store.get_feature_view(view.name)
-        source = open_source(feast_view, view, self.repo.path)
-        sql = build_latest_rows_sql(source, view, since_us=EARLIEST_US, until_us=until_us)
-        with open_session() as session:
-            rows = session.sql(sql).to_arrow_table().to_pylist()
-        return {_key(view, row): row for row in rows}
+    def request(self, view: FeatureViewSchema, world: World) -> FeatureRequest:
+        """Resolve what a world asks for."""
+        registry = dataclasses.replace(self.registry, feature_views=(view,))
+        references = (f"{view.name}:{field.name}" for field in world.asked_features)
+        return resolve_references(registry, tuple(references))
+
+    def open_join(
+        self, world: World, view: FeatureViewSchema, strategy: JoinStrategy, ttl_us: int | None
+    ) -> ViewJoin:
+        """Plan a world's join, as `evenstore.offline.join_views` does."""
+        entity_table = world.entity_table()
+        numbered = number_entity_rows(
+            entity_table,
+            world.join_keys,
+            as_of_us=to_instants_us(entity_table["event_timestamp"], "event_timestamp"),
+            ttl_us=ttl_us,
+        )
+        keys = tuple(key.name for key in view.join_keys)
+        return ViewJoin.open(
+            self.session,
+            self.source(view),
+            ViewRead(view, view.name, keys, world.asked_features),
+            numbered,
+            knowledge=knowledge_of(world),
+            # A join that failed leaves its table behind.
+            number=next(self._numbers),
+            strategy=strategy,
+        )
+
+
+def strategies_of(world: World) -> list[JoinStrategy]:
+    """DuckDB 2.0's as-of join loses rows of composite keys with bytes; see the xfail below."""
+    has_bytes = len(world.join_keys) > 1 and Dtype.BYTES in {key.dtype for key in world.join_keys}
+    return [JoinStrategy.RANGE] if has_bytes else list(JoinStrategy)
+
+
+def knowledge_of(world: World) -> Knowledge:
+    return Knowledge.AS_KNOWN if world.rules.is_as_known else Knowledge.LATEST_TRUTH
+
+
+def answers_of(world: World) -> list[Answer]:
+    names = [field.name for field in world.features]
+    return join(world.rows, world.entity_rows, names, world.rules)
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("bench"))
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_session(SessionLimits(threads=2)) as session:
+        # Or DuckDB would answer as-of joins of few entity rows by looping over them.
+        session.execute("set asof_loop_join_threshold = 0")
+        yield Bench(tmp_path_factory.mktemp("bench"), session)
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(100, 20_000))
-@given(world=worlds(), strategy=st.sampled_from([None, *JoinStrategy]))
-def test_history_equals_oracle_for_any_world(
-    bench: Bench, world: World, strategy: JoinStrategy | None
+@settings(max_examples=scaled(1_000, 20_000) // CASES)
+@given(world=worlds())
+def test_both_joins_equal_oracle_for_any_world(bench: Bench, world: World) -> None:
+    view = bench.prepare(world)
+    answers = answers_of(world)
+    for strategy in strategies_of(world):
+        joins = bench.open_join(world, view, strategy, None)
+        joins.find_winners()
+        as_of_us = joins.entity_rows[AS_OF_US].combine_chunks()
+        joined = decide(joins.fetch_table(), joins.statements.read, as_of_us)
+        joins.forget_winners()
+        _assert_answers(joined, world, answers)
+
+
+@pytest.mark.timeout(3600)
+@settings(max_examples=scaled(200, 4_000) // CASES)
+@given(world=worlds(), slice_rows=st.integers(1, 50))
+def test_join_that_sees_no_expired_row_finds_the_rest(
+    bench: Bench, world: World, slice_rows: int
+) -> None:
+    """The window of event timestamps is the ttl: what is withheld need not be found."""
+    rules = dataclasses.replace(world.rules, is_enforced=True, withholds_expired=True)
+    world = dataclasses.replace(world, rules=rules)
+    view = bench.prepare(world)
+    strategy = strategies_of(world)[-(slice_rows % 2)]
+    joins = bench.open_join(world, view, strategy, rules.ttl_us)
+    joins.find_winners()
+    tables = list(joins.fetch_slices(slice_rows))
+    joins.forget_winners()
+
+    assert all(table.num_rows <= slice_rows for table in tables)
+    answers = answers_of(world)
+    as_of_us = joins.entity_rows[AS_OF_US].combine_chunks()
+    first_row = 0
+    for table in tables:
+        part = slice(first_row, first_row + table.num_rows)
+        joined = decide(table, joins.statements.read, as_of_us[part])
+        for field in world.asked_features:
+            _assert_values(
+                joined.values(field).to_pylist(),
+                [answer.values[field.name] for answer in answers[part]],
+            )
+        first_row = part.stop
+    assert first_row == len(answers)
+
+
+@pytest.mark.timeout(3600)
+@settings(max_examples=scaled(60, 2_000) // CASES)
+@given(world=worlds(), slice_rows=st.integers(1, 50))
+def test_history_is_the_join_at_once_and_in_slices(
+    bench: Bench, world: World, slice_rows: int
 ) -> None:
     view = bench.prepare(world)
-    knowledge = Knowledge.AS_KNOWN if world.rules.is_as_known else Knowledge.LATEST_TRUTH
     entity_table = world.entity_table()
-    read = open_history(bench.store, bench.request(view), entity_table, knowledge=knowledge)
-    read = dataclasses.replace(read, strategy=strategy)
+    request = bench.request(view, world)
+    read = open_history(bench.store, request, entity_table, knowledge=knowledge_of(world))
 
     table = read.to_table()
-
-    answers = join(world.rows, world.entity_rows, NAMES, world.rules)
-    assert table.select(entity_table.column_names) == entity_table
-    for field in FEATURES:
-        column = f"{view.name}__{field.name}"
-        assert table.schema.field(column).type == arrow_type(field.dtype)
-        _assert_values(table[column].to_pylist(), [answer.values[field.name] for answer in answers])
-        assert table[f"{column}__status"].to_pylist() == [
-            answer.statuses[field.name] for answer in answers
-        ]
-        event_us = table[f"{column}__event_timestamp"].cast(pa.int64()).to_pylist()
-        assert event_us == [answer.event_us for answer in answers]
-
-
-@pytest.mark.timeout(3600)
-@settings(max_examples=scaled(30, 2_000))
-@given(world=worlds(), slice_rows=st.integers(1, 5))
-def test_stream_is_the_table_in_slices(bench: Bench, world: World, slice_rows: int) -> None:
-    view = bench.prepare(world)
-    read = open_history(
-        bench.store,
-        bench.request(view),
-        world.entity_table(),
-        knowledge=Knowledge.LATEST_TRUTH,
-    )
     reader = read.to_reader(slice_rows)
     batches = list(reader)
-    assert reader.schema == read.schema
+
+    assert reader.schema == read.schema == table.schema
     assert all(batch.num_rows <= slice_rows for batch in batches)
-    streamed = pa.Table.from_batches(batches, reader.schema)
-    assert repr(streamed.to_pylist()) == repr(read.to_table().to_pylist())
+    answers = answers_of(world)
+    for joined in (table, pa.Table.from_batches(batches, reader.schema)):
+        assert joined.select(entity_table.column_names) == entity_table
+        for field in world.asked_features:
+            column = f"{view.name}__{field.name}"
+            assert joined.schema.field(column).type == arrow_type(field.dtype)
+            _assert_values(
+                joined[column].to_pylist(), [answer.values[field.name] for answer in answers]
+            )
+            assert joined[f"{column}__status"].to_pylist() == [
+                answer.statuses[field.name] for answer in answers
+            ]
+            event_us = joined[f"{column}__event_timestamp"].cast(pa.int64()).to_pylist()
+            assert event_us == [answer.event_us for answer in answers]
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(50, 5_000))
+@settings(max_examples=scaled(200, 4_000) // CASES)
 @given(world=worlds())
 def test_latest_rows_equal_oracle_for_any_world(bench: Bench, world: World) -> None:
     view = bench.prepare(world)
     until_us = max((as_of_us for _, as_of_us in world.entity_rows), default=0)
     winners = newest(world.rows, until_us)
 
+    sql = build_latest_rows_sql(bench.source(view), view, since_us=EARLIEST_US, until_us=until_us)
+    latest = bench.session.sql(sql).to_arrow_table().to_pylist()
+
+    values = {_key(view, row): row for row in latest}
+    assert len(latest) == len(values)
+    assert values.keys() == winners.keys()
+    names = [field.name for field in world.features]
+    for key, winner in winners.items():
+        _assert_values(
+            [values[key][name] for name in names], [winner.values[name] for name in names]
+        )
+
+
+@pytest.mark.timeout(3600)
+@settings(max_examples=scaled(60, 2_000) // CASES)
+@given(world=worlds())
+def test_entities_are_described_as_the_oracle_sees_them(bench: Bench, world: World) -> None:
+    view = bench.prepare(world)
+    until_us = max((as_of_us for _, as_of_us in world.entity_rows), default=0)
+    winners = newest(world.rows, until_us)
+
     table = describe_entities(bench.store, view, as_of_us=until_us)
-    values = bench.latest_values(view, until_us)
 
     described = {_key(view, row): row for row in table.to_pylist()}
     assert table.num_rows == len(described)
-    assert described.keys() == winners.keys() == values.keys()
+    assert described.keys() == winners.keys()
     for key, winner in winners.items():
         row = described[key]
         peers = [peer for peer in world.rows if peer.key == key and peer.event_us <= until_us]
@@ -176,9 +277,47 @@ def test_latest_rows_equal_oracle_for_any_world(bench: Bench, world: World) -> N
         assert row["n_rows"] == len(peers)
         assert row["has_null"] == (None in winner.values.values())
         assert row["is_ambiguous"] == _is_ambiguous(winner, peers)
-        _assert_values(
-            [values[key][name] for name in NAMES], [winner.values[name] for name in NAMES]
-        )
+
+
+_BYTES_TIE = "DuckDB 2.0: the as-of join loses rows of a composite key with bytes"
+
+
+@pytest.mark.xfail(strict=True, reason=_BYTES_TIE)
+def test_as_of_join_finds_rows_of_composite_keys_with_bytes(bench: Bench) -> None:
+    keys, rows = (Field("k", Dtype.INT32), Field("a", Dtype.BYTES)), 2
+    features = (Field("n", Dtype.INT64),)
+    row = Row((1, b"2"), event_us=0, created_us=None, values={"n": 5})
+    asked = tuple(((1, b"2"), 2**40 + i) for i in range(rows))
+    world = World(keys, features, 1, ((row,),), asked, Rules(has_created=False), "us", "UTC", 100)
+    joins = bench.open_join(world, bench.prepare(world), JoinStrategy.AS_OF, None)
+    joins.find_winners()
+    assert joins.fetch_table()["n"].to_pylist() == [5] * rows
+
+
+@pytest.mark.xfail(strict=True, reason="rows that tie but for the sign of zero have no order")
+def test_answer_is_the_same_whatever_else_is_asked(bench: Bench) -> None:
+    """To the bit: 0.0 and -0.0 are equal as content, yet one of them has to win always."""
+    features = (Field("x", Dtype.FLOAT64),)
+    rows = tuple(Row((1,), 0, None, {"x": value}) for value in (0.0, -0.0))
+    world = World(
+        (Field("k", Dtype.INT64),),
+        features,
+        1,
+        (rows,),
+        (((1,), 0),) * 100,
+        Rules(has_created=False),
+        "us",
+        "UTC",
+        100,
+    )
+    view = bench.prepare(world)
+    found = set()
+    for n_asked in (1, 2, 10, 100):
+        world = dataclasses.replace(world, entity_rows=world.entity_rows[:n_asked])
+        joins = bench.open_join(world, view, JoinStrategy.RANGE, None)
+        joins.find_winners()
+        found |= set(map(repr, joins.fetch_table()["x"].to_pylist()))
+    assert len(found) == 1
 
 
 def _key(view: FeatureViewSchema, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -188,6 +327,17 @@ def _key(view: FeatureViewSchema, row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _is_ambiguous(winner: Row, peers: Sequence[Row]) -> bool:
     instant = place(winner)[:2]
     return any(place(peer)[:2] == instant and place(peer) != place(winner) for peer in peers)
+
+
+def _assert_answers(joined: JoinedView, world: World, answers: Sequence[Answer]) -> None:
+    assert joined.event_us.to_pylist() == [answer.event_us for answer in answers]
+    for field in world.asked_features:
+        found = joined.values(field)
+        assert found.type == arrow_type(field.dtype)
+        _assert_values(found.to_pylist(), [answer.values[field.name] for answer in answers])
+        assert joined.statuses(field).to_pylist() == [
+            answer.statuses[field.name] for answer in answers
+        ]
 
 
 def _assert_values(offline_values: list[Any], oracle_values: list[Any]) -> None:

@@ -18,7 +18,9 @@ from evenstore.schema.files import SourceFiles, TimestampColumn
 from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
+from evenstore.sql.entities import build_entities_sql
 from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
+from evenstore.sql.merge import MergeInput
 from evenstore.sql.point_in_time import JoinStrategy, PointInTimeJoin
 from evenstore.sql.pull import Pull, build_pull_sql
 from evenstore.sql.row_order import RowBounds, RowOrder, build_row_bounds_sql
@@ -100,9 +102,15 @@ def point_in_time(
     )
 
 
+def merge() -> MergeInput:
+    read = ViewRead(COMPOSITE, COMPOSITE.name, ("the driver", "select"), COMPOSITE.features[:1])
+    return MergeInput(COMPOSITE_SOURCE, read, "entity_rows_0", "entities_0", (0, None))
+
+
 def sample(source: SourceFiles, n_entity_rows: int) -> str:
     read = ViewRead(TRIPS, "trips", ("the driver",), TRIPS.features[:1])
-    return Sample(source, read, "entity_rows_0", 1_000_000, n_entity_rows).sql()
+    blocks = ((0, 0), (len(source.paths) - 1, 122_880))
+    return Sample(source, read, "entity_rows_0", blocks, n_entity_rows).sql()
 
 
 def pull(**changes: Any) -> str:
@@ -144,6 +152,13 @@ CASES: dict[str, Callable[[], str]] = {
     "fetch_in_order_of_one_file": lambda: point_in_time(
         dataclasses.replace(SOURCE, paths=SOURCE.paths[:1])
     ).fetch_sql(in_order=True),
+    "keep_winners": lambda: point_in_time().keep_winners_sql("found"),
+    "merge_entities": lambda: merge().number_entities_sql(),
+    "merge_entity_rows": lambda: merge().entity_rows_sql(),
+    "merge_feature_rows": lambda: merge().feature_rows_sql(),
+    "entities_between_dates": lambda: build_entities_sql(
+        COMPOSITE_SOURCE, merge().read, since_us=0, until_us=86_400_000_000
+    ),
     "row_bounds": lambda: build_row_bounds_sql(SOURCE),
     "row_bounds_without_created": lambda: build_row_bounds_sql(NANOSECONDS),
     "sample_of_one_file": lambda: sample(

@@ -25,7 +25,7 @@ select
   file_index::bigint as _file,
   file_row_number::bigint as _file_row
 from read_parquet(['/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)
-) where _file_row between 0 and 9999
+) where _file_row between 122880 and 132879
 )
 )
 select count(*), coalesce(sum(n), 0)::bigint

@@ -19,8 +19,8 @@ greatest as (
 )
 select
   _row_idx,
-  (_greatest // 281474976710656 + 0)::bigint as _event_us,
-  ((_greatest % 2048) // 1024)::bigint as _file,
-  ((_greatest % 2048) % 1024)::bigint as _file_row,
-  _greatest % 2048 <> _greatest - _greatest % 2048 - _least as _is_tied
+  ((_greatest >> 48) + 0)::bigint as _event_us,
+  (_greatest & 2047)::bigint >> 10 as _file,
+  (_greatest & 2047)::bigint & 1023 as _file_row,
+  (_greatest & 2047) <> (_greatest - (_greatest & 2047) - _least) as _is_tied
 from greatest

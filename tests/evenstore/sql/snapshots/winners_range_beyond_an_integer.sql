@@ -20,7 +20,7 @@ greatest as (
 select
   _row_idx,
   (_greatest[1])::bigint as _event_us,
-  ((_greatest[3]) // 1024)::bigint as _file,
-  ((_greatest[3]) % 1024)::bigint as _file_row,
+  _greatest[3]::bigint >> 10 as _file,
+  _greatest[3]::bigint & 1023 as _file_row,
   _greatest[3] <> -_least[3] as _is_tied
 from greatest

@@ -1,0 +1,1 @@
+create table "winners_0" as select * from "found"
