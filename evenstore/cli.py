@@ -1,4 +1,4 @@
-"""The `evenstore` command: the embedded Redis, and feature tables from SQL."""
+"""The `evenstore` command: embedded Redis, feature tables from SQL, their indexes and files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evenstore.clock import clock_from_environment
-from evenstore.errors import EvenstoreError
+from evenstore.errors import (
+    EvenstoreError,
+    OfflineStoreError,
+    SourceUnavailableError,
+    UnknownFeatureError,
+)
+from evenstore.index.build import IndexSummary, build_index, remove_index
+from evenstore.index.catalogue import index_folder
 from evenstore.processes import interrupt_on_termination
 from evenstore.progress import open_progress
 from evenstore.redis_server import running_redis, start_redis, stop_redis
@@ -20,6 +30,13 @@ from evenstore.redis_url import redact_url
 from evenstore.transform.feature_sql import load_feature_sql
 from evenstore.transform.incidents import NO_INCIDENTS, load_incidents
 from evenstore.transform.run import TransformReport, run_transform
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+
+    from evenstore.compaction.compact import CompactionReport
+    from evenstore.schema.files import SourceFiles
+    from evenstore.schema.model import FeatureViewSchema
 
 __all__ = ["main"]
 
@@ -34,7 +51,11 @@ examples:
 
   evenstore transform feature_repo/transforms/customer_activity.sql \\
     --source shop_lines=lines.parquet --out .evenstore/features/customer_activity \\
-    --from 2011-12-01 --to 2011-12-08"""
+    --from 2011-12-01 --to 2011-12-08
+
+  evenstore index --repo feature_repo          index every view; again after new files came
+  evenstore index customer_activity --repo feature_repo --kind positions
+  evenstore compact --repo feature_repo --dry-run"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "redis":
             return _redis(arguments)
-        print(_transform(arguments))
+        print(_COMMANDS[arguments.command](arguments))
     except EvenstoreError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return _FAILED
@@ -104,6 +125,141 @@ def _describe(report: TransformReport) -> str:
     )
 
 
+def _index(arguments: argparse.Namespace) -> str:
+    # Feast takes seconds to import, and the other commands do without.
+    from evenstore.offline.limits import session_limits
+    from evenstore.schema.repository import open_repository
+
+    store = open_repository(arguments.repo)
+    limits = session_limits(store.config)
+    reports, lines = [], []
+    for view, schema in _chosen_views(store, arguments.views):
+        folder = index_folder(Path(store.repo_path), schema.name)
+        if arguments.remove:
+            is_removed = remove_index(folder)
+            reports.append({"view": schema.name, "is_removed": is_removed})
+            lines.append(f"{schema.name}: {'removed' if is_removed else 'there is no index'}")
+            continue
+        source = _open_source(view, schema, store, is_named=bool(arguments.views))
+        if source is None:
+            continue
+        started_s = time.monotonic()
+        with open_progress(schema.name) as progress:
+            summary = build_index(
+                folder, source, schema, kind=arguments.kind, limits=limits, progress=progress
+            )
+        seconds = round(time.monotonic() - started_s, 3)
+        reports.append({**dataclasses.asdict(summary), "seconds": seconds})
+        lines.append(_describe_index(summary, seconds))
+    return json.dumps(reports) if arguments.json else "\n".join(lines)
+
+
+def _compact(arguments: argparse.Namespace) -> str:
+    from evenstore.compaction.feast_source import compact_view, source_folder
+    from evenstore.offline.limits import session_limits
+    from evenstore.schema.repository import open_repository
+    from evenstore.schema.source import batch_source
+
+    store = open_repository(arguments.repo)
+    repo_path = Path(store.repo_path)
+    reports, done = [], set()
+    for view, schema in _chosen_views(store, arguments.views):
+        try:
+            folder = source_folder(batch_source(view), repo_path)
+            if folder in done:
+                # Sorted by one view's keys it would not stay sorted by another's.
+                continue
+            done.add(folder)
+            with open_progress(schema.name) as progress:
+                report = compact_view(
+                    view,
+                    schema,
+                    repo_path,
+                    target_rows=arguments.target_rows,
+                    is_dry_run=arguments.dry_run,
+                    limits=session_limits(store.config),
+                    progress=progress,
+                )
+        except OfflineStoreError as exc:
+            if arguments.views:
+                raise
+            print(f"skipped: {schema.name}: {exc.message}", file=sys.stderr)
+            continue
+        reports.append(report)
+    if arguments.json:
+        return json.dumps([dataclasses.asdict(report) for report in reports])
+    return "\n".join(
+        _describe_compaction(report, is_dry_run=arguments.dry_run) for report in reports
+    )
+
+
+def _describe_compaction(report: CompactionReport, *, is_dry_run: bool) -> str:
+    recovered = "; a compaction that was killed was carried through" if report.is_recovered else ""
+    if not report.rewritten:
+        return f"{report.view}: {report.n_files:,} files, nothing to compact{recovered}"
+    counts = Counter(file.reason for file in report.rewritten)
+    reasons = ", ".join(f"{n_files:,} {reason}" for reason, n_files in counts.items())
+    said = f"{report.view}: {len(report.rewritten):,} of {report.n_files:,} files ({reasons})"
+    if is_dry_run:
+        lines = [f"{said} would be rewritten, {report.n_rows:,} rows"]
+        lines += [
+            f"  {file.path}: {file.n_rows:,} rows, {file.reason}" for file in report.rewritten
+        ]
+        return "\n".join(lines)
+    return f"{said} rewritten as {report.n_files_written:,}, {report.n_rows:,} rows{recovered}"
+
+
+def _describe_index(summary: IndexSummary, seconds: float) -> str:
+    added = f"{summary.n_files_added:,} of {summary.n_files:,} files read"
+    if not summary.n_files_added:
+        added = f"{summary.n_files:,} files, none new"
+    segments = "1 segment" if summary.n_segments == 1 else f"{summary.n_segments} segments"
+    return (
+        f"{summary.view}: {summary.n_rows:,} rows, {added}; index of kind {summary.kind}: "
+        f"{summary.n_bytes / 1e6:,.1f} MB in {segments}, {seconds:,.1f} s"
+    )
+
+
+def _chosen_views(
+    store: FeatureStore, names: Sequence[str]
+) -> list[tuple[FeatureView, FeatureViewSchema]]:
+    """Return the named views with their schemas, all that have a batch source without names."""
+    from evenstore.schema.compile import compile_feature_view
+
+    views = {
+        view.name: view
+        for view in (*store.list_feature_views(), *store.list_stream_feature_views())
+        if names or view.batch_source is not None
+    }
+    missing = set(names) - set(views)
+    if missing:
+        raise UnknownFeatureError(missing, views)
+    chosen = (views[name] for name in (names or sorted(views)))
+    return [(view, compile_feature_view(view, is_offline=True)) for view in chosen]
+
+
+def _open_source(
+    view: FeatureView, schema: FeatureViewSchema, store: FeatureStore, *, is_named: bool
+) -> SourceFiles | None:
+    """Open a view's files; a view that nobody named may have none."""
+    from evenstore.schema.source import open_source
+
+    try:
+        return open_source(view, schema, Path(store.repo_path))
+    except SourceUnavailableError as exc:
+        if is_named:
+            raise
+        print(f"skipped: {exc.message}", file=sys.stderr)
+        return None
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "transform": _transform,
+    "index": _index,
+    "compact": _compact,
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evenstore",
@@ -122,7 +278,47 @@ def _parser() -> argparse.ArgumentParser:
     )
     redis.add_argument("--json", action="store_true", help="print the state as JSON")
     _add_transform(commands.add_parser("transform", help="make feature tables from a SQL file"))
+    _add_index(commands.add_parser("index", help="index feature tables for faster joins"))
+    _add_compact(commands.add_parser("compact", help="rewrite small or unsorted files as sorted"))
     return parser
+
+
+def _add_compact(compact: argparse.ArgumentParser) -> None:
+    _add_views(compact)
+    compact.add_argument(
+        "--target-rows",
+        type=_positive,
+        default=5_000_000,
+        metavar="N",
+        help="rows of a file, about; a sorted file of less than half is small, and is rewritten "
+        "where there is another to join it with (%(default)s)",
+    )
+    compact.add_argument(
+        "--dry-run", action="store_true", help="only say what would be rewritten, and why"
+    )
+    compact.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def _add_index(index: argparse.ArgumentParser) -> None:
+    _add_views(index)
+    index.add_argument(
+        "--kind",
+        choices=("table", "positions"),
+        default="table",
+        help="keep a copy of the features too, which is fastest, or only where their rows are, "
+        "which is smaller (%(default)s)",
+    )
+    index.add_argument("--remove", action="store_true", help="remove the indexes")
+    index.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "views", nargs="*", metavar="VIEW", help="feature views; all of the repo by default"
+    )
+    parser.add_argument(
+        "--repo", type=Path, required=True, help="the Feast repo, with feature_store.yaml"
+    )
 
 
 def _add_transform(transform: argparse.ArgumentParser) -> None:
@@ -159,6 +355,14 @@ def _add_transform(transform: argparse.ArgumentParser) -> None:
         "stamps what was known when; without it every run was on time",
     )
     transform.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        msg = f"not a positive number: {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
 
 
 def _source(text: str) -> tuple[str, Path]:

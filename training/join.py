@@ -215,6 +215,8 @@ def open_join(entity_rows: EntityRowsSource, repo: Repository, spec: DatasetSpec
         entity_table,
         knowledge=spec.knowledge,
         event_timestamp_column=spec.event_timestamp_column,
+        # The guard looks at them; a dataset does not keep them.
+        with_created=spec.knowledge is Knowledge.AS_KNOWN,
     )
     pairs = zip(request.reads, read.sources, strict=True)
     views = tuple(pin_view(view, source, Path(store.repo_path)) for view, source in pairs)

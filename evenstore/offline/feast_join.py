@@ -20,8 +20,9 @@ from evenstore.errors import EntityRowsError
 from evenstore.offline.dated import find_entities
 from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
 from evenstore.offline.entity_source import is_parquet_path, read_entity_table
-from evenstore.offline.join_views import ViewJoins, ViewToJoin
+from evenstore.offline.join_views import ViewJoins
 from evenstore.offline.joined import JoinedView
+from evenstore.offline.open_join import JoinOptions, ViewToJoin
 from evenstore.offline.retry import retry_on_change
 from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.files import SourceFiles
@@ -49,6 +50,7 @@ class FeastJoin:
         limits: Memory and threads.
         is_as_known: Take only rows whose created timestamp is not after the entity row's instant.
         full_feature_names: Name columns `view__feature`.
+        uses_side_index: Whether side indexes are looked for.
         with_statuses: Add the status and event timestamp of every feature that is read.
     """
 
@@ -59,6 +61,7 @@ class FeastJoin:
     limits: SessionLimits
     is_as_known: bool
     full_feature_names: bool
+    uses_side_index: bool = True
     with_statuses: bool = False
 
     @property
@@ -164,7 +167,12 @@ class FeastJoin:
                 ttl_us=None if sees_expired else read.view.enforced_ttl_us,
             )
             views.append(ViewToJoin(source, read, numbered))
-        return ViewJoins(views, self.knowledge, self.limits)
+        options = JoinOptions(
+            self.knowledge,
+            limits=self.limits,
+            repo_path=self.repo_path if self.uses_side_index else None,
+        )
+        return ViewJoins(views, options)
 
     def _append(self, table: pa.Table, joined: Sequence[JoinedView]) -> pa.Table:
         features = [

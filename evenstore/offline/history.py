@@ -20,9 +20,10 @@ from feast import FeatureStore, FeatureView
 from evenstore.duckdb_session import SessionLimits, open_session
 from evenstore.errors import EntityRowsError
 from evenstore.offline.entity_rows import number_entity_rows, to_instants_us
-from evenstore.offline.join_views import ViewJoins, ViewToJoin
+from evenstore.offline.join_views import ViewJoins
 from evenstore.offline.joined import JoinedFeature, JoinedView
-from evenstore.offline.limits import session_limits
+from evenstore.offline.limits import session_limits, uses_side_index
+from evenstore.offline.open_join import JoinOptions, ViewToJoin
 from evenstore.offline.retry import retry_on_change
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
@@ -34,7 +35,6 @@ from evenstore.schema.source import open_source
 from evenstore.schema.version import find_pinned_view
 from evenstore.semantics import EARLIEST_US, Knowledge
 from evenstore.sql.latest import build_latest_rows_sql
-from evenstore.sql.point_in_time import JoinStrategy
 from evenstore.sql.relation import EVENT_US, IS_AMBIGUOUS, N_ROWS
 
 __all__ = [
@@ -55,19 +55,15 @@ class HistoricalRead:
         request: The resolved feature service or references.
         sources: The files of each of `request.reads`, as they were when the read was opened.
         entity_table: Join keys, request data and the instants; other columns are kept.
-        knowledge: Which rows may be known.
+        options: Which rows may be known, and how they are joined.
         event_timestamp_column: The instants' column.
-        limits: Memory and threads of the join.
-        strategy: How to find winners; chosen from the data where it is None.
     """
 
     request: FeatureRequest
     sources: tuple[SourceFiles, ...]
     entity_table: pa.Table
-    knowledge: Knowledge
+    options: JoinOptions
     event_timestamp_column: str
-    limits: SessionLimits | None = None
-    strategy: JoinStrategy | None = None
 
     @property
     def n_rows(self) -> int:
@@ -87,7 +83,18 @@ class HistoricalRead:
                 pa.field(f"{name}__status", pa.int8()),
                 pa.field(f"{name}__event_timestamp", _INSTANT),
             ]
+        added += [pa.field(_created_timestamp_of(name), _INSTANT) for name in self._created_views]
         return pa.schema([*self.entity_table.schema, *added])
+
+    @property
+    def _created_views(self) -> list[str]:
+        if not self.options.with_created:
+            return []
+        return [
+            read.output_name
+            for read, source in zip(self.request.reads, self.sources, strict=True)
+            if source.created is not None
+        ]
 
     def to_table(self) -> pa.Table:
         """Join, and return the whole result.
@@ -96,7 +103,7 @@ class HistoricalRead:
             SourceUnavailableError: A source's files are missing or unreadable.
             UnsupportedDtypeError: A list holds a null.
         """
-        return _assemble(self.request, self._joins().run(), self.entity_table)
+        return self._assemble(self._joins().run(), self.entity_table)
 
     def to_reader(self, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Join, and return the result in batches of at most `batch_rows`, in entity-row order.
@@ -127,9 +134,18 @@ class HistoricalRead:
         first_row = 0
         for joined in self._joins().stream(batch_rows):
             rows = self.entity_table.slice(first_row, len(joined[0].event_us))
-            table = _assemble(self.request, joined, rows)
+            table = self._assemble(joined, rows)
             yield from table.combine_chunks().to_batches()
             first_row += table.num_rows
+
+    def _assemble(self, joined: Sequence[JoinedView], rows: pa.Table) -> pa.Table:
+        table = _assemble(self.request, joined, rows)
+        by_name = {view.read.output_name: view for view in joined}
+        for name in self._created_views:
+            table = table.append_column(
+                _created_timestamp_of(name), by_name[name].created_us.cast(_INSTANT)
+            )
+        return table
 
     def _joins(self) -> ViewJoins:
         name = self.event_timestamp_column
@@ -142,7 +158,12 @@ class HistoricalRead:
             ViewToJoin(source, read, numbered)
             for source, read in zip(self.sources, self.request.reads, strict=True)
         ]
-        return ViewJoins(views, self.knowledge, self.limits, self.strategy)
+        return ViewJoins(views, self.options)
+
+
+def _created_timestamp_of(view_name: str) -> str:
+    """Return the column that holds the created timestamp of a view's row."""
+    return f"{view_name}__created_timestamp"
 
 
 def open_history(
@@ -153,6 +174,7 @@ def open_history(
     knowledge: Knowledge,
     event_timestamp_column: str = "event_timestamp",
     limits: SessionLimits | None = None,
+    with_created: bool = False,
 ) -> HistoricalRead:
     """Prepare the join of a request's features to entity rows, each at its own instant.
 
@@ -166,6 +188,7 @@ def open_history(
         knowledge: Which rows may be known; there is no default on purpose.
         event_timestamp_column: The instants' column, with a time zone.
         limits: Memory and threads of the join; by default what feature_store.yaml says.
+        with_created: Add the created timestamp of each view's row.
 
     Raises:
         EntityRowsError: A column is missing, of another type, or an instant is null or without a
@@ -184,14 +207,13 @@ def open_history(
         open_source(views[read.view.name], read.view, Path(store.repo_path))
         for read in request.reads
     )
-    return HistoricalRead(
-        request,
-        sources,
-        entity_table,
+    options = JoinOptions(
         knowledge,
-        event_timestamp_column,
-        session_limits(store.config) if limits is None else limits,
+        limits=session_limits(store.config) if limits is None else limits,
+        repo_path=Path(store.repo_path) if uses_side_index(store.config) else None,
+        with_created=with_created,
     )
+    return HistoricalRead(request, sources, entity_table, options, event_timestamp_column)
 
 
 def read_history(

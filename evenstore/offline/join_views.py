@@ -9,33 +9,15 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from evenstore.duckdb_session import SessionLimits, open_session
+from evenstore.duckdb_session import open_session
 from evenstore.errors import OfflineStoreError, SourceChangedError, SourceUnavailableError
 from evenstore.offline.join import ViewJoin
 from evenstore.offline.joined import JoinedView, decide
-from evenstore.schema.files import SourceFiles
+from evenstore.offline.open_join import JoinOptions, ViewToJoin, open_join
 from evenstore.schema.footer import fingerprint_files
-from evenstore.schema.request import ViewRead
-from evenstore.semantics import Knowledge
-from evenstore.sql.point_in_time import JoinStrategy
 from evenstore.sql.relation import AS_OF_US
 
-__all__ = ["ViewJoins", "ViewToJoin"]
-
-
-@dataclass(frozen=True, slots=True)
-class ViewToJoin:
-    """One view of a retrieval.
-
-    Attributes:
-        source: The view's files.
-        read: The view, the caller's key columns and the features.
-        entity_rows: What `number_entity_rows` made for this view's keys.
-    """
-
-    source: SourceFiles
-    read: ViewRead
-    entity_rows: pa.Table
+__all__ = ["ViewJoins"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +26,11 @@ class ViewJoins:
 
     Attributes:
         views: What is joined; all have the same number of entity rows.
-        knowledge: Which rows may be known.
-        limits: Memory and threads.
-        strategy: How to find winners; chosen from the data where it is None.
+        options: How.
     """
 
     views: Sequence[ViewToJoin]
-    knowledge: Knowledge
-    limits: SessionLimits | None = None
-    strategy: JoinStrategy | None = None
+    options: JoinOptions
 
     def run(self) -> list[JoinedView]:
         """Join all views; one `JoinedView` each, in their order.
@@ -96,7 +74,7 @@ class ViewJoins:
     def explain(self) -> str:
         """Say how each view is joined and why."""
         with self._session() as session:
-            return "\n".join(join.plan.explain() for join in self._open(session))
+            return "\n".join(join.explain() for join in self._open(session))
 
     def sql(self) -> str:
         """Return the statements that run."""
@@ -114,20 +92,11 @@ class ViewJoins:
         _check_files(self.views, cause=None)
 
     def _session(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return open_session(self.limits, sources=[view.source for view in self.views])
+        return open_session(self.options.limits, sources=[view.source for view in self.views])
 
     def _open(self, session: duckdb.DuckDBPyConnection) -> Iterator[ViewJoin]:
         for number, view in enumerate(self.views):
-            yield ViewJoin.open(
-                session,
-                view.source,
-                view.read,
-                view.entity_rows,
-                knowledge=self.knowledge,
-                number=number,
-                strategy=self.strategy,
-                may_merge=self.limits is None or self.limits.memory_limit is None,
-            )
+            yield open_join(session, view, self.options, number=number)
 
 
 def _check_files(views: Sequence[ViewToJoin], *, cause: Exception | None) -> None:
@@ -143,4 +112,4 @@ def _check_files(views: Sequence[ViewToJoin], *, cause: Exception | None) -> Non
 
 def _decide(join: ViewJoin, table: pa.Table, first_row: int) -> JoinedView:
     as_of_us = join.entity_rows[AS_OF_US].slice(first_row, table.num_rows)
-    return decide(table, join.statements.read, as_of_us.combine_chunks())
+    return decide(table, join.read, as_of_us.combine_chunks())

@@ -13,7 +13,7 @@ from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
 from evenstore.schema.values import refuse_unfit_values, to_declared_array
 from evenstore.semantics import Status
-from evenstore.sql.relation import EVENT_US
+from evenstore.sql.relation import CREATED_US, EVENT_US
 
 __all__ = ["JoinedFeature", "JoinedView", "decide"]
 
@@ -44,12 +44,15 @@ class JoinedView:
         event_us: int64 microseconds of the winning row, null where there is none.
         is_expired: Per row, whether the winning row is older than the view's ttl.
         found: The winning rows' own values by feature name, before any is withheld.
+        created_us: int64 microseconds of the winning row where it was fetched; null where there is
+            no row, or it has none.
     """
 
     read: ViewRead
     event_us: pa.Array
     is_expired: npt.NDArray[np.bool_]
     found: dict[str, pa.Array]
+    created_us: pa.Array
 
     def values(self, field: Field) -> pa.Array:
         """Return a feature's values: null where null, not found or withheld."""
@@ -93,7 +96,11 @@ def decide(joined: pa.Table | pa.RecordBatch, read: ViewRead, as_of_us: pa.Array
         values = to_declared_array(_single(joined.column(field.name)), field.dtype)
         refuse_unfit_values(values, field.dtype, where=f"{read.view.name}:{field.name}")
         found[field.name] = values
-    return JoinedView(read, event_us, _is_expired(read.view, as_of_us, event_us), found)
+    is_expired = _is_expired(read.view, as_of_us, event_us)
+    created_us = pa.nulls(len(event_us), pa.int64())
+    if CREATED_US in joined.schema.names:
+        created_us = _single(joined.column(CREATED_US))
+    return JoinedView(read, event_us, is_expired, found, created_us)
 
 
 def _is_expired(

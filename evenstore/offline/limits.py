@@ -1,4 +1,4 @@
-"""What one join may use, as feature_store.yaml says."""
+"""What a join may use, as feature_store.yaml says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from feast import RepoConfig
 
 from evenstore.duckdb_session import SessionLimits
 
-__all__ = ["session_limits"]
+__all__ = ["session_limits", "uses_side_index"]
 
 
 def session_limits(config: RepoConfig) -> SessionLimits:
@@ -17,3 +17,8 @@ def session_limits(config: RepoConfig) -> SessionLimits:
         getattr(chosen, "threads", None),
         getattr(chosen, "temp_directory", None),
     )
+
+
+def uses_side_index(config: RepoConfig) -> bool:
+    """Tell whether joins look for side indexes."""
+    return bool(getattr(config.offline_store, "side_index", True))

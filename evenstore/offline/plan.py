@@ -30,6 +30,7 @@ class JoinPlan:
         bounds: What the files' statistics say.
         n_entity_rows: Entity rows.
         event_range_us: Event timestamps that are read; None for no bound.
+        no_index: Why the view's side index is not used; empty where there is none.
     """
 
     view: str
@@ -38,6 +39,7 @@ class JoinPlan:
     bounds: RowBounds
     n_entity_rows: int
     event_range_us: tuple[int | None, int | None]
+    no_index: str = ""
 
     def explain(self) -> str:
         """Say in plain text what is done and why."""
@@ -45,11 +47,13 @@ class JoinPlan:
         since = "the beginning" if since_us is None else format_us(since_us)
         until = "the end" if until_us is None else format_us(until_us)
         files = "1 file" if self.bounds.n_files == 1 else f"{self.bounds.n_files:,} files"
+        no_index = f"\n  side index not used: {self.no_index}" if self.no_index else ""
         return (
             f"{self.view}: {self.strategy.value}, because {self.reason}\n"
             f"  reads join keys and timestamps of {self.bounds.n_rows:,} feature rows in {files}, "
             f"events from {since} to {until}\n"
             f"  then fetches features for {self.n_entity_rows:,} entity rows by row position"
+            f"{no_index}"
         )
 
 
@@ -63,6 +67,7 @@ def choose_plan(
     event_range_us: tuple[int | None, int | None],
     can_merge: bool,
     strategy: JoinStrategy | None = None,
+    no_index: str = "",
 ) -> JoinPlan:
     """Choose from the number of rows and, where that does not decide, a sample of the join keys.
 
@@ -75,6 +80,7 @@ def choose_plan(
         event_range_us: Event timestamps that are read; None for no bound.
         can_merge: Whether the history can be sorted in memory.
         strategy: What to take in any case; an as-of join where it is a merge that cannot be.
+        no_index: Why the view's side index is not used.
     """
     reason = "it was asked for"
     if strategy is None:
@@ -83,7 +89,9 @@ def choose_plan(
             strategy = JoinStrategy.MERGE
     if strategy is JoinStrategy.MERGE and not can_merge:
         strategy = JoinStrategy.AS_OF
-    return JoinPlan(read.output_name, strategy, reason, bounds, n_entity_rows, event_range_us)
+    return JoinPlan(
+        read.output_name, strategy, reason, bounds, n_entity_rows, event_range_us, no_index
+    )
 
 
 def _choose(

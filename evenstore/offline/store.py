@@ -23,7 +23,7 @@ from typing_extensions import override
 from evenstore.clock import datetime_to_us
 from evenstore.feast_versions import check_feast_version
 from evenstore.offline.feast_join import FeastJoin
-from evenstore.offline.limits import session_limits
+from evenstore.offline.limits import session_limits, uses_side_index
 from evenstore.offline.logged_features import write_logged_features
 from evenstore.offline.publish import publish_rows
 from evenstore.offline.pull import open_pull
@@ -56,6 +56,12 @@ class DuckDBOfflineStoreConfig(FeastConfigBaseModel):
 
     temp_directory: str | None = None
     """Where joins spill to. Default: `.tmp` in the working folder."""
+
+    side_index: bool = True
+    """Use the side index of a view where there is one that covers its files.
+
+    `evenstore index` makes them.
+    """
 
 
 class DuckDBOfflineStore(OfflineStore):
@@ -116,6 +122,7 @@ class DuckDBOfflineStore(OfflineStore):
             limits=session_limits(config),
             is_as_known=bool(options.get("filter_by_created_timestamp", False)),
             full_feature_names=full_feature_names,
+            uses_side_index=uses_side_index(config),
         )
         if entity_df is not None:
             return HistoricalJob(join, join.read_entity_rows(entity_df))

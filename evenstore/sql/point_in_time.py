@@ -66,6 +66,7 @@ class PointInTimeJoin:
             ends inclusive.
         winner_table: Name of the table that the winners are put in.
         event_range_us: Event timestamps that any entity row may see; None for no bound.
+        with_created: Fetch the winners' created timestamps too.
     """
 
     source: SourceFiles
@@ -76,6 +77,7 @@ class PointInTimeJoin:
     entity_relation: str
     winner_table: str
     event_range_us: tuple[int | None, int | None] = (None, None)
+    with_created: bool = False
 
     @property
     def is_as_known(self) -> bool:
@@ -159,9 +161,11 @@ where p.{PLACE} = 1 and p.{ROW_IDX} = w.{ROW_IDX}"""
 
         Shapes:
             out: one row per entity row that has a winner x (`_row_idx`, `_event_us`, features in
-                the order of `read.features`).
+                the order of `read.features`, `_created_us` where it is asked for).
         """
         fetched = "".join(f",\n  f.{quote_identifier(name.name)}" for name in self.read.features)
+        if self.with_created:
+            fetched += f",\n  f.{CREATED_US}"
         order = f"\norder by w.{ROW_IDX}" if in_order else ""
         # A key of one column is found faster, and one file has but one index.
         same_file = f"f.{FILE} = w.{FILE} and " if len(self.source.paths) > 1 else ""

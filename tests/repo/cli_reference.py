@@ -20,6 +20,8 @@ _COMMANDS = (
     ("evenstore",),
     ("evenstore", "redis"),
     ("evenstore", "transform"),
+    ("evenstore", "index"),
+    ("evenstore", "compact"),
     ("evenstore-serve",),
     ("evenstore-train",),
     ("evenstore-train", "dataset"),

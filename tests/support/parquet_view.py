@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from evenstore.dtypes import Dtype
 from evenstore.offline.entity_rows import number_entity_rows
-from evenstore.offline.join_views import ViewJoins, ViewToJoin
+from evenstore.offline.join_views import ViewJoins
 from evenstore.offline.joined import JoinedFeature
+from evenstore.offline.open_join import JoinOptions, ViewToJoin
 from evenstore.schema.files import SourceFiles, TimestampColumn
 from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
@@ -78,7 +79,8 @@ class ParquetView:
             features=self.view.features,
         )
         joins = ViewJoins(
-            [ViewToJoin(self.source, read, numbered)], knowledge or Knowledge.LATEST_TRUTH
+            [ViewToJoin(self.source, read, numbered)],
+            JoinOptions(knowledge or Knowledge.LATEST_TRUTH),
         )
         (joined,) = joins.run()
         return {feature.field.name: feature for feature in joined.features()}

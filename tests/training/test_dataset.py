@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenstore.errors import EntityRowsError, TrainingError
+from evenstore.errors import EntityRowsError, SourceChangedError, TrainingError
 from evenstore.semantics import Knowledge
 from tests.training.samples import (
     DAY_US,
@@ -132,7 +132,7 @@ def test_source_that_changes_during_the_join_makes_no_dataset(
     dataset = _labelled(feature_repo_copy, entity_rows_path)
     source = feature_repo_copy / "data" / "activity.parquet"
     pq.write_table(pq.read_table(source).slice(1), source)
-    with pytest.raises(TrainingError, match=r"activity.parquet` was changed while"):
+    with pytest.raises(SourceChangedError, match="replaced or removed while it was read"):
         dataset.to_parquet(tmp_path / "dataset.parquet")
     assert not (tmp_path / "dataset.parquet").exists()
 

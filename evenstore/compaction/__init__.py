@@ -1,0 +1,1 @@
+"""Compaction: small or unsorted files of a source rewritten into sorted ones."""

@@ -1,0 +1,67 @@
+"""Takes rows of memory-mapped columns: sorted first, so that every page is touched once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evenstore.index.bisection import Bools, Int64s, sort_with_places
+
+__all__ = ["RowGather"]
+
+_FIXED_WIDTH = (pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp)
+
+
+class RowGather:
+    """Row numbers, sorted once for all columns. Thread safe.
+
+    Args:
+        rows: Row numbers in the order of the result, -1 where the result is null.
+    """
+
+    def __init__(self, rows: Int64s) -> None:
+        self._is_found: Bools = rows >= 0
+        self._has_all = bool(self._is_found.all())
+        found = np.arange(len(rows)) if self._has_all else np.flatnonzero(self._is_found)
+        places, self._sorted = sort_with_places(rows if self._has_all else rows[found])
+        self._places = found[places]
+
+    def take(self, column: pa.ChunkedArray) -> pa.Array:
+        """Take the rows of one column; as many rows as there are row numbers, in their order."""
+        parts = self._parts(column)
+        if any(is_fixed(column.type) for is_fixed in _FIXED_WIDTH):
+            return self._scatter(parts, column.type)
+        taken = pa.concat_arrays(parts) if parts else pa.array([], column.type)
+        numbers = np.zeros(len(self._is_found), dtype=np.int64)
+        numbers[self._places] = np.arange(len(self._places))
+        return taken.take(pa.array(numbers, mask=None if self._has_all else ~self._is_found))
+
+    def _parts(self, column: pa.ChunkedArray) -> list[pa.Array]:
+        ends = np.cumsum([len(chunk) for chunk in column.chunks])
+        bounds = [0, *np.searchsorted(self._sorted, ends).tolist()]
+        return [
+            chunk.take(pa.array(self._sorted[first:last] - (end - len(chunk))))
+            for chunk, first, last, end in zip(
+                column.chunks, bounds[:-1], bounds[1:], ends.tolist(), strict=True
+            )
+            if first < last
+        ]
+
+    def _scatter(self, parts: list[pa.Array], dtype: pa.DataType) -> pa.Array:
+        integers = pa.int64() if pa.types.is_timestamp(dtype) else dtype
+        values = np.zeros(len(self._is_found), dtype=integers.to_pandas_dtype())
+        is_valid, owns_valid = self._is_found, False
+        start = 0
+        for part in parts:
+            places = self._places[start : start + len(part)]
+            start += len(part)
+            plain = part.view(integers)
+            if part.null_count:
+                if not owns_valid:
+                    is_valid, owns_valid = is_valid.copy(), True
+                is_valid[places] = part.is_valid().to_numpy(zero_copy_only=False)
+                plain = pc.fill_null(plain, 0)
+            values[places] = plain.to_numpy()
+        mask = None if self._has_all and not owns_valid else ~is_valid
+        return pa.array(values, integers, mask=mask).view(dtype)
