@@ -26,7 +26,7 @@ __all__ = ["CASES", "FEATURES", "World", "worlds"]
 
 _T = TypeVar("_T")
 
-CASES = 4
+CASES = 5
 """Cases of a world: histories of one source, each about its own entities at its own time."""
 
 FEATURES = (
@@ -53,7 +53,7 @@ _ORIGINS_US = (
     4_102_444_800_000_001,
 )
 # What no text can say, and so far apart that two timestamps fit no 128 bits together.
-_EXTREMES_US = (-(2**62), 2**62)
+_EXTREMES_US = (-(2**62), 2**62 - 2 * _SPAN_US)
 _VALUES: dict[str, tuple[Any, ...]] = {
     "n": (0, 1, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1),
     "at": tuple(_EPOCH + timedelta(seconds=s) for s in (0, -1, -(2**31), 1_700_000_000)),
