@@ -196,10 +196,10 @@ def _compact(arguments: argparse.Namespace) -> str:
 def _describe_compaction(report: CompactionReport, *, is_dry_run: bool) -> str:
     recovered = "; a compaction that was killed was carried through" if report.is_recovered else ""
     if not report.rewritten:
-        return f"{report.view}: {report.n_files:,} files, nothing to compact{recovered}"
+        return f"{report.view}: nothing to compact in {_files(report.n_files)}{recovered}"
     counts = Counter(file.reason for file in report.rewritten)
     reasons = ", ".join(f"{n_files:,} {reason}" for reason, n_files in counts.items())
-    said = f"{report.view}: {len(report.rewritten):,} of {report.n_files:,} files ({reasons})"
+    said = f"{report.view}: {len(report.rewritten):,} of {_files(report.n_files)} ({reasons})"
     if is_dry_run:
         lines = [f"{said} would be rewritten, {report.n_rows:,} rows"]
         lines += [
@@ -210,14 +210,18 @@ def _describe_compaction(report: CompactionReport, *, is_dry_run: bool) -> str:
 
 
 def _describe_index(summary: IndexSummary, seconds: float) -> str:
-    added = f"{summary.n_files_added:,} of {summary.n_files:,} files read"
+    added = f"{summary.n_files_added:,} of {_files(summary.n_files)} read"
     if not summary.n_files_added:
-        added = f"{summary.n_files:,} files, none new"
+        added = f"{_files(summary.n_files)}, none new"
     segments = "1 segment" if summary.n_segments == 1 else f"{summary.n_segments} segments"
     return (
         f"{summary.view}: {summary.n_rows:,} rows, {added}; index of kind {summary.kind}: "
         f"{summary.n_bytes / 1e6:,.1f} MB in {segments}, {seconds:,.1f} s"
     )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _chosen_views(

@@ -50,10 +50,14 @@ class Outcome:
 
 def _dataset(arguments: argparse.Namespace) -> Outcome:
     dataset = _build(arguments)
-    with open_progress("training dataset", total=dataset.n_rows, unit="rows") as progress:
-        dataset.to_parquet(arguments.out, progress=progress)
-    if arguments.manifest is not None:
-        _write_text(arguments.manifest, dataset.manifest.to_json())
+    with ExitStack() as published:
+        # Begun before the dataset: a place that cannot be written costs no earlier dataset.
+        target = arguments.manifest
+        manifest = None if target is None else published.enter_context(whole_file(target))
+        with open_progress("training dataset", total=dataset.n_rows, unit="rows") as progress:
+            dataset.to_parquet(arguments.out, progress=progress)
+        if manifest is not None:
+            manifest.write_text(dataset.manifest.to_json() + "\n", encoding="utf-8")
     if arguments.json:
         return Outcome(dataset.manifest.to_json())
     return Outcome(f"{render_dataset(dataset)}\nwritten to:      {arguments.out}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from evenstore.clock import timedelta_to_us
-from evenstore.errors import TrainingError
+from evenstore.errors import ConfigurationError, TrainingError
 from evenstore.progress import Progress
 from evenstore.schema.model import Field
 from evenstore.semantics import Knowledge
@@ -25,6 +25,8 @@ from training.splits.walk_forward import walk_forward
 from training.value_hash import hash_table
 
 if TYPE_CHECKING:
+    import feast
+
     from training.verification import Verification
 
 __all__ = ["TrainingDataset"]
@@ -57,11 +59,11 @@ class TrainingDataset:
     @classmethod
     def build(
         cls,
-        feature_service: str,
+        feature_service: str | feast.FeatureService,
         entity_rows: EntityRowsSource,
         *,
         repo: Repository,
-        knowledge: Knowledge,
+        knowledge: Knowledge | str,
         label: str | None = None,
         event_timestamp_column: str = "event_timestamp",
         label_timestamp_column: str | None = None,
@@ -69,13 +71,13 @@ class TrainingDataset:
         """Prepare the join of entity rows with a feature service.
 
         Args:
-            feature_service: Its name in the registry.
+            feature_service: Its name in the registry, or the service itself.
             entity_rows: Join keys, request columns, event timestamp and label; other columns are
                 kept. A path is that of a Parquet file.
             repo: The folder of a Feast feature repo, or an opened feature store.
             knowledge: AS_KNOWN for what serving could have known at each row's instant,
-                LATEST_TRUTH for what is known now, backfills included. There is no default: the
-                second leaks corrections made later.
+                LATEST_TRUTH for what is known now, backfills included; or their values. There is no
+                default: the second leaks corrections made later.
             label: The column to predict; rows that shall be scored have none.
             event_timestamp_column: The as-of instant of each row.
             label_timestamp_column: When each label was known, if the rows say so.
@@ -85,14 +87,18 @@ class TrainingDataset:
             other versions give the same value hash.
 
         Raises:
-            ConfigurationError: There is no feature repo or no file at the path.
+            ConfigurationError: There is no feature repo, no file at the path, or no such knowledge.
             UnknownFeatureServiceError: The registry has no such service.
             EntityRowsError: The rows cannot be joined; names column and row.
             SourceUnavailableError: A source's files are missing or unreadable.
             TrainingError: A label was known before its row's instant.
         """
         spec = DatasetSpec(
-            feature_service, knowledge, label, event_timestamp_column, label_timestamp_column
+            _name_of(feature_service),
+            _known(knowledge),
+            label,
+            event_timestamp_column,
+            label_timestamp_column,
         )
         return cls(open_join(entity_rows, repo, spec))
 
@@ -114,15 +120,24 @@ class TrainingDataset:
 
     @staticmethod
     def verify(
-        manifest: Manifest,
+        manifest: Manifest | Path | str,
         *,
         repo: Repository,
         entity_rows: EntityRowsSource | None = None,
         rebuild: bool = False,
     ) -> Verification:
-        """Say what changed since a dataset was built; see `training.verification`."""
-        from training.verification import verify_manifest
+        """Say what changed since a dataset was built; see `training.verification`.
 
+        Args:
+            manifest: A manifest, or the path of a dataset or of a manifest's file.
+            repo: The folder of a Feast feature repo, or an opened feature store.
+            entity_rows: The entity rows, to be compared too.
+            rebuild: Build again, and compare the values.
+        """
+        from training.verification import verify_file, verify_manifest
+
+        if not isinstance(manifest, Manifest):
+            return verify_file(Path(manifest), repo=repo, entity_rows=entity_rows, rebuild=rebuild)
         return verify_manifest(manifest, repo=repo, entity_rows=entity_rows, rebuild=rebuild)
 
     @property
@@ -318,3 +333,16 @@ class TrainingDataset:
             msg = "the dataset was not built here: it has no join"
             raise TrainingError(msg, hint="make it with `TrainingDataset.build`")
         return self._join
+
+
+def _known(knowledge: Knowledge | str) -> Knowledge:
+    try:
+        return Knowledge(knowledge)
+    except ValueError as exc:
+        allowed = ", ".join(f"`{item.value}`" for item in Knowledge)
+        msg = f"there is no knowledge mode {knowledge!r}"
+        raise ConfigurationError(msg, hint=f"use one of {allowed}") from exc
+
+
+def _name_of(feature_service: str | feast.FeatureService) -> str:
+    return feature_service if isinstance(feature_service, str) else feature_service.name

@@ -32,7 +32,7 @@ def render_dataset(dataset: TrainingDataset) -> str:
     lines = [
         f"feature service: {manifest.spec.feature_service} ({manifest.schema_fingerprint})",
         f"knowledge:       {manifest.spec.knowledge.value}{_knowledge_effect(manifest)}",
-        f"label:           {manifest.spec.label or 'none'}",
+        f"label:           {manifest.spec.label or 'none'}{_label_check(manifest)}",
         f"rows:            {manifest.n_rows:,}",
         f"features:        {len(manifest.features)}",
         f"source files:    {len(files):,} ({n_bytes:,} bytes)",
@@ -208,3 +208,9 @@ def _wrapped(title: str, text: str) -> list[str]:
 
 def _dates(start: str, end: str) -> str:
     return f"{start[:10]} to {end[:10]}"
+
+
+def _label_check(manifest: Manifest) -> str:
+    if manifest.spec.label is None or manifest.spec.label_timestamp_column is not None:
+        return ""
+    return " (not checked against its rows' instants: no label timestamp was named)"

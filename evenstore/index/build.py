@@ -21,6 +21,7 @@ from evenstore.errors import ConfigurationError, SourceUnavailableError
 from evenstore.index.catalogue import (
     SEGMENTS,
     Catalogue,
+    IndexedFile,
     IndexKind,
     SegmentEntry,
     indexed_files,
@@ -97,17 +98,13 @@ def build_index(
         _remove_all_but(folder, before.segments if before else ())
         kept: tuple[SegmentEntry, ...] = ()
         if before is not None and (before.kind, before.fingerprint) == (kind, fingerprint):
-            kept = tuple(
-                segment
-                for segment in before.segments
-                if set(present).issuperset(segment.files) and _is_whole(folder, segment, view)
-            )
+            kept = _usable_segments(folder, before, present, view)
         new = set(present) - {file for segment in kept for file in segment.files}
         if new and len(kept) >= _MAX_SEGMENTS:
             kept, new = (), set(present)
         segments = kept
         if new:
-            paths = {file.identity.path for file in new}
+            paths = {file.path for file in new}
             added = _build_segment(
                 folder,
                 source.only(paths),
@@ -154,6 +151,18 @@ def _readable_catalogue(folder: Path) -> Catalogue | None:
         return None  # Another version's, or damaged: all is built anew.
 
 
+def _usable_segments(
+    folder: Path, before: Catalogue, present: Iterable[IndexedFile], view: FeatureViewSchema
+) -> tuple[SegmentEntry, ...]:
+    """Return the segments whose files are all as they were."""
+    files = set(present)
+    return tuple(
+        segment
+        for segment in before.segments
+        if files.issuperset(segment.files) and _is_whole(folder, segment, view)
+    )
+
+
 def _is_whole(folder: Path, segment: SegmentEntry, view: FeatureViewSchema) -> bool:
     try:
         open_segment(segment_folder(folder, segment), segment, view)
@@ -184,7 +193,8 @@ def _build_segment(
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    if fingerprint_files(source) != tuple(file.identity for file in files):
+    now = indexed_files(dataclasses.replace(source, identities=fingerprint_files(source)))
+    if now != files:
         shutil.rmtree(made, ignore_errors=True)
         msg = f"{view.name}: a file changed while it was read"
         raise SourceUnavailableError(msg, hint="run again")

@@ -11,9 +11,9 @@ import json
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from evenstore.schema.files import FileIdentity, PathValue, SourceFiles
+from evenstore.schema.files import PathValue, SourceFiles
 from evenstore.schema.footer import fingerprint_files
 from evenstore.schema.model import FeatureViewSchema, fingerprint
 from evenstore.whole_file import whole_file
@@ -35,6 +35,7 @@ __all__ = [
 
 _VERSION = 1
 _NAME = "catalogue.json"
+_INDEX = '"index": '
 SEGMENTS = "segments"
 """The folder of the segments, beside the catalogue."""
 
@@ -42,11 +43,16 @@ IndexKind = Literal["positions", "table"]
 """What an index holds beside keys and order: where rows are in the files, or the features."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """One version of a source file, with its values of the columns that live in the paths."""
+class IndexedFile(NamedTuple):
+    """One version of a source file, with its values of the columns that live in the paths.
 
-    identity: FileIdentity
+    A tuple, as a source may have a thousand of them and a join compares them all.
+    """
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+    inode: int
     path_values: tuple[PathValue, ...] = ()
 
 
@@ -108,7 +114,13 @@ def indexed_files(source: SourceFiles) -> tuple[IndexedFile, ...]:
     """
     identities = source.identities or fingerprint_files(source)
     return tuple(
-        IndexedFile(identity, tuple(column.values[i] for column in source.path_columns))
+        IndexedFile(
+            identity.path,
+            identity.size_bytes,
+            identity.modified_ns,
+            identity.inode,
+            tuple(column.values[i] for column in source.path_columns),
+        )
         for i, identity in enumerate(identities)
     )
 
@@ -145,7 +157,7 @@ def read_catalogue(folder: Path) -> Catalogue | None:
     if version != _VERSION:
         msg = f"it has format version {version!r}, this reader knows {_VERSION}"
         raise ValueError(msg)
-    if document.get("sha256") != _hash(document.get("index")):
+    if document.get("sha256") != _hash(text.partition(_INDEX)[2]):
         msg = "its catalogue does not match its hash"
         raise ValueError(msg)
     index: dict[str, Any] = document["index"]
@@ -155,15 +167,11 @@ def read_catalogue(folder: Path) -> Catalogue | None:
 
 def write_catalogue(folder: Path, catalogue: Catalogue) -> None:
     """Write the catalogue atomically: a reader sees the old one or the new one."""
-    index = dataclasses.asdict(catalogue)
-    for segment in index["segments"]:
-        # Names of a thousand files' attributes would be most of the text.
-        segment["files"] = [
-            [*file["identity"].values(), list(file["path_values"])] for file in segment["files"]
-        ]
-    document = {"version": _VERSION, "sha256": _hash(index), "index": index}
+    # Named tuples become lists: a thousand files' attribute names would be most of the text.
+    text = json.dumps(dataclasses.asdict(catalogue)) + "}"
     with whole_file(folder / _NAME) as temporary:
-        temporary.write_text(json.dumps(document), encoding="utf-8")
+        head = f'{{"version": {_VERSION}, "sha256": "{_hash(text)}", '
+        temporary.write_text(f"{head}{_INDEX}{text}", encoding="utf-8")
 
 
 def remove_catalogue(folder: Path) -> bool:
@@ -177,12 +185,11 @@ def remove_catalogue(folder: Path) -> bool:
 
 def _segment(data: dict[str, Any]) -> SegmentEntry:
     files = tuple(
-        IndexedFile(FileIdentity(path, size, modified_ns, inode), tuple(values))
+        IndexedFile(path, size, modified_ns, inode, tuple(values))
         for path, size, modified_ns, inode, values in data["files"]
     )
     return SegmentEntry(data["name"], data["n_rows"], data["n_entities"], files, data["sizes"])
 
 
-def _hash(index: object) -> str:
-    canonical = json.dumps(index, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -41,6 +41,8 @@ from evenstore.sql.relation import CREATED_US, EVENT_US, FILE, FILE_ROW, ROW_IDX
 __all__ = ["StaleIndex", "ViewIndex", "open_index"]
 
 _THREADS = 2
+# Fewer are taken before a thread has started.
+_FEW_ROWS = 10_000
 _ATTEMPTS = 2
 _TIED_RELATION = "tied_rows"
 _BUILD_HINT = "run `evenstore index`"
@@ -125,24 +127,35 @@ class ViewIndex:
         created = RowGather(rows).take(self._order_column(CREATED_US))
         return pc.if_else(pc.equal(created, NULL_CREATED_US), None, created)
 
-    def take(self, rows: Int64s, fields: Sequence[Field]) -> pa.Table:
+    def take(
+        self, rows: Int64s, fields: Sequence[Field], *, with_event_us: bool = False
+    ) -> pa.Table:
         """Take features of rows; only in an index of the kind `table`.
 
         Args:
             rows: What `find` returned, or a part of it.
             fields: Features of the view.
+            with_event_us: Take `_event_us` too, which costs less here than by itself.
 
         Shapes:
-            out: as many rows x (the features by name), in the declared Arrow types; null for -1.
+            out: as many rows x (the features by name, `_event_us` where it is asked for), in the
+                declared Arrow types; null for -1.
         """
         gather = RowGather(rows)
 
         def take(field: Field) -> pa.Array:
             return to_declared_array(gather.take(self._feature_column(field)), field.dtype)
 
-        with ThreadPoolExecutor(_THREADS) as pool:
-            columns = list(pool.map(take, fields))
-        return pa.table(columns, names=[field.name for field in fields])
+        if len(rows) < _FEW_ROWS:
+            columns = [take(field) for field in fields]
+        else:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                columns = list(pool.map(take, fields))
+        names = [field.name for field in fields]
+        if with_event_us:
+            columns.append(gather.take(self._order_column(EVENT_US)))
+            names.append(EVENT_US)
+        return pa.table(columns, names=names)
 
     def positions(self, rows: Int64s) -> tuple[Int64s, Int64s]:
         """Return where rows are in the files; only in an index of the kind `positions`.
@@ -158,9 +171,7 @@ class ViewIndex:
         file_rows = gather.take(self._order_column(FILE_ROW)).to_numpy()
         of_path = {path: number for number, path in enumerate(self.source.paths)}
         files = [segment.entry.files for segment in self.segments]
-        in_source = np.array(
-            [of_path[file.identity.path] for of_segment in files for file in of_segment]
-        )
+        in_source = np.array([of_path[file.path] for of_segment in files for file in of_segment])
         first_files = np.cumsum([0, *map(len, files)])
         segments = np.searchsorted(self._first_rows(), rows, side="right") - 1
         return in_source[first_files[segments] + file_numbers], file_rows

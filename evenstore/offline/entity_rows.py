@@ -88,7 +88,11 @@ def to_instants_us(column: pa.ChunkedArray, name: str, *, naive_is_utc: bool = F
         row_idx = pc.index(pc.is_null(column), True).as_py()
         msg = f"entity rows: `{name}` is null in row {row_idx}"
         raise EntityRowsError(msg, hint="every entity row needs its instant")
-    return _to_us(column.combine_chunks())
+    try:
+        return _to_us(column.combine_chunks())
+    except pa.ArrowInvalid as exc:
+        msg = f"entity rows: `{name}` has an instant beyond what microseconds can say"
+        raise EntityRowsError(msg, hint="64 bits of microseconds end in the year 294246") from exc
 
 
 def _to_us(instants: pa.Array) -> pa.Array:

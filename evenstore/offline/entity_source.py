@@ -70,6 +70,14 @@ def _to_arrow(source: Any) -> pa.Table:
     raise EntityRowsError(msg, hint=_FORMS)
 
 
+def _refuse_repeated(table: pa.Table) -> pa.Table:
+    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if repeated:
+        msg = f"entity rows have more than one column `{repeated[0]}`"
+        raise EntityRowsError(msg, hint="rename or drop one of them")
+    return table
+
+
 def _from_pandas(frame: Any) -> pa.Table:
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
@@ -77,9 +85,19 @@ def _from_pandas(frame: Any) -> pa.Table:
         raise EntityRowsError(msg, hint="rename or drop one of them")
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
-    except pa.ArrowException as exc:
-        msg = f"entity rows: a column is of no one type: {exc}"
+    except (pa.ArrowException, OverflowError, TypeError) as exc:
+        msg = f"entity rows: {_name_column(frame)} is of no one type: {exc}"
         raise EntityRowsError(msg, hint="give every column one type") from exc
+
+
+def _name_column(frame: Any) -> str:
+    """Name the first column that Arrow does not take; it does not always say so itself."""
+    for name in frame.columns:
+        try:
+            pa.Table.from_pandas(frame[[name]], preserve_index=False)
+        except (pa.ArrowException, OverflowError, TypeError):
+            return f"column `{name}`"
+    return "a column"
 
 
 def _read_file(path: Path) -> pa.Table:

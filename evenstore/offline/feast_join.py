@@ -6,9 +6,11 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,8 +89,7 @@ class FeastJoin:
             OfflineStoreError: SQL that DuckDB refuses.
         """
         if isinstance(entity_df, str) and not is_parquet_path(entity_df):
-            with open_session(self.limits) as session:
-                return session.sql(entity_df).to_arrow_table()
+            return _run_query(entity_df, self.limits)
         return read_entity_table(entity_df)
 
     def find_entity_rows(self, *, since_us: int, until_us: int) -> pa.Table:
@@ -134,12 +135,12 @@ class FeastJoin:
     def metadata(self, entity_table: pa.Table) -> RetrievalMetadata:
         """Describe the retrieval as Feast's saved datasets want it."""
         name = find_event_timestamp_column(entity_table.schema)
-        bounds = pc.min_max(_as_timestamps(entity_table[name], name)).as_py()
+        bounds = pc.min_max(_as_timestamps(entity_table[name], name))
         return RetrievalMetadata(
             features=list(self.feature_refs),
             keys=[column for column in entity_table.column_names if column != name],
-            min_event_timestamp=bounds["min"],
-            max_event_timestamp=bounds["max"],
+            min_event_timestamp=_to_datetime(bounds["min"]),
+            max_event_timestamp=_to_datetime(bounds["max"]),
         )
 
     def _sources(self) -> list[SourceFiles]:
@@ -216,6 +217,30 @@ class FeastJoin:
             key_columns=tuple(renamed.get(key.name, key.name) for key in schema.join_keys),
             features=tuple(field for field in schema.features if field.name in wanted),
         )
+
+
+def _run_query(sql: str, limits: SessionLimits) -> pa.Table:
+    hint = "a string that does not end in `.parquet` is taken for SQL: one SELECT"
+    with open_session(limits) as session:
+        try:
+            kinds = [statement.type for statement in session.extract_statements(sql)]
+        except duckdb.ParserException as exc:
+            first_line = str(exc).splitlines()[0]
+            msg = f"entity rows: {first_line}"
+            raise EntityRowsError(msg, hint=hint) from exc
+        if kinds != [duckdb.StatementType.SELECT]:
+            msg = f"entity rows: not one query: `{sql}`"
+            raise EntityRowsError(msg, hint=hint)
+        return session.sql(sql).to_arrow_table()
+
+
+def _to_datetime(instant: pa.Scalar) -> datetime | None:
+    try:
+        found: datetime | None = instant.as_py()
+    except OverflowError:
+        # Beyond the year 9999 there is no datetime; the join itself needs none.
+        return None
+    return found
 
 
 def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

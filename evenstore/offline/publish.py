@@ -47,23 +47,41 @@ def publish_rows(source: DataSource, repo_path: Path | None, table: pa.Table) ->
     if folder.is_file() or (is_one_file and not folder.is_dir()):
         msg = f"data source `{source.name}` is one file or a glob: it cannot be added to"
         raise OfflineStoreError(msg, hint="point the source at a folder")
-    _check_columns(source, repo_path, table)
+    table = _fit_columns(source, repo_path, table)
+    _refuse_nulls(source, table)
     published = folder / f"{uuid.uuid4().hex}.parquet"
     with whole_file(published) as temporary:
         pq.write_table(table, temporary)
     return published
 
 
-def _check_columns(source: DataSource, repo_path: Path | None, table: pa.Table) -> None:
+def _fit_columns(source: DataSource, repo_path: Path | None, table: pa.Table) -> pa.Table:
+    """Give the rows the columns and types of the source's files, where no value is changed by it.
+
+    pandas alone makes nanoseconds of every timestamp, and floats of integers with gaps.
+    """
     try:
         paths = find_files(source, repo_path)
     except SourceUnavailableError:
-        return  # The first file of a source decides its columns.
+        return table  # The first file of a source decides its columns.
     wanted = read_column_types(paths, where=f"data source `{source.name}`")
-    given = dict(zip(table.schema.names, table.schema.types, strict=True))
-    if given != wanted:
-        differing = sorted(
-            name for name in {*given, *wanted} if given.get(name) != wanted.get(name)
-        )
-        msg = f"data source `{source.name}`: columns differ from its files: {', '.join(differing)}"
-        raise OfflineStoreError(msg, hint="write the same columns with the same types")
+    where = f"data source `{source.name}`, file `{paths[0]}`"
+    differing = sorted({*table.column_names} ^ {*wanted})
+    if differing:
+        msg = f"{where}: columns differ from its files: {', '.join(differing)}"
+        raise OfflineStoreError(msg, hint=f"write the columns {', '.join(wanted)}")
+    columns = {}
+    for name, dtype in wanted.items():
+        try:
+            columns[name] = table[name].cast(dtype)
+        except pa.ArrowException as exc:
+            msg = f"{where}: column `{name}` is {table[name].type}, {dtype} in the files: {exc}"
+            raise OfflineStoreError(msg, hint=f"convert it to {dtype} first") from exc
+    return pa.table(columns)
+
+
+def _refuse_nulls(source: DataSource, table: pa.Table) -> None:
+    name = source.timestamp_field
+    if name in table.column_names and table[name].null_count:
+        msg = f"data source `{source.name}`: `{name}` is null in {table[name].null_count:,} rows"
+        raise OfflineStoreError(msg, hint="a row without event timestamp is never joined")

@@ -21,6 +21,7 @@ from feast.utils import compute_non_entity_date_range
 from typing_extensions import override
 
 from evenstore.clock import datetime_to_us
+from evenstore.errors import EntityRowsError
 from evenstore.feast_versions import check_feast_version
 from evenstore.offline.feast_join import FeastJoin
 from evenstore.offline.limits import session_limits, uses_side_index
@@ -129,10 +130,11 @@ class DuckDBOfflineStore(OfflineStore):
         start, end = compute_non_entity_date_range(
             feature_views, start_date=options.get("start_date"), end_date=options.get("end_date")
         )
-        entity_table = join.find_entity_rows(
-            since_us=datetime_to_us(start, naive_is_utc=True),
-            until_us=datetime_to_us(end, naive_is_utc=True),
-        )
+        since_us, until_us = (datetime_to_us(at, naive_is_utc=True) for at in (start, end))
+        if since_us > until_us:
+            msg = f"retrieval by dates: {start} is after {end}"
+            raise EntityRowsError(msg, hint="start_date comes first")
+        entity_table = join.find_entity_rows(since_us=since_us, until_us=until_us)
         return HistoricalJob(join, entity_table)
 
     @staticmethod

@@ -162,6 +162,11 @@ class SourceColumns:
     def _file(self, column: str) -> str:
         return next(file.path for file in self._kinds if column in file.types)
 
+    def _which_have(self, names: Iterable[str]) -> str:
+        wanted = set(names)
+        found = [file.path for file in self._kinds if wanted & file.types.keys()]
+        return f"see `{found[0] if found else self._kinds[0].path}`"
+
     def _only(self, column: str) -> str:
         # DuckDB would read whichever of them comes first in the file, for both names.
         names = {*self._types, *self._path_values}
@@ -169,7 +174,11 @@ class SourceColumns:
         if len(twins) > 1:
             listed = " and ".join(f"`{name}`" for name in sorted(twins))
             msg = f"{self._where}: the source's columns {listed} differ only in case"
-            raise SchemaError(msg, hint="rename one of them in the files")
+            raise SchemaError(msg, hint=f"rename one of them: {self._which_have(twins)}")
+        repeating = next((file for file in self._kinds if column in file.repeated), None)
+        if repeating is not None:
+            msg = f"{self._where}: `{repeating.path}` has several columns `{column}`"
+            raise SchemaError(msg, hint="rename or drop all but one, and write the file anew")
         return column
 
 

@@ -10,6 +10,7 @@ import functools
 import itertools
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,12 +72,14 @@ class Footer:
         row_group_rows: Rows of each row group.
         ranges: For each asked column that the file has, one for each row group; None where the
             statistics do not say.
+        repeated: Names that several columns of the file have.
     """
 
     identity: FileIdentity
     types: Mapping[str, pa.DataType]
     row_group_rows: tuple[int, ...]
     ranges: Mapping[str, tuple[ColumnRange | None, ...]]
+    repeated: frozenset[str] = frozenset()
 
     @property
     def path(self) -> str:
@@ -244,7 +247,10 @@ def _unreachable(
     if isinstance(exc, FileNotFoundError):
         why = "No such file"
     msg = f"{where}: cannot read `{path}`: {why}"
-    return SourceUnavailableError(msg, hint="was it replaced meanwhile? run again")
+    hint = "was it replaced meanwhile? run again"
+    if isinstance(exc, PermissionError):
+        hint = "let this user read it"
+    return SourceUnavailableError(msg, hint=hint)
 
 
 def _each(call: Callable[[_T], _R], items: Sequence[_T], store: RemoteStore | None) -> list[_R]:
@@ -284,7 +290,8 @@ def _read(identity: FileIdentity, columns: tuple[str, ...], store: RemoteStore |
         for name in columns
         if name in layout.leaves
     }
-    return Footer(identity, layout.types, tuple(group.num_rows for group in groups), ranges)
+    row_group_rows = tuple(group.num_rows for group in groups)
+    return Footer(identity, layout.types, row_group_rows, ranges, layout.repeated)
 
 
 def _read_metadata(path: str, store: RemoteStore | None) -> Any:
@@ -300,6 +307,7 @@ class _Layout:
     arrow_schema: bytes | None
     types: Mapping[str, pa.DataType]
     leaves: Mapping[str, int]
+    repeated: frozenset[str]
 
 
 _layouts: list[_Layout] = []
@@ -318,6 +326,7 @@ def _layout(metadata: Any) -> _Layout:
         arrow_schema,
         dict(zip(arrow.names, arrow.types, strict=True)),
         {schema.column(index).path: index for index in range(len(schema))},
+        frozenset(name for name, count in Counter(arrow.names).items() if count > 1),
     )
     _layouts.append(made)
     del _layouts[:-64]

@@ -19,7 +19,7 @@ from demo.shop.schema import SHOP_SCHEMA
 from tests.e2e.walkthrough import SMALL, left_running, run_demo, start_demo
 from tests.repo.sources import ROOT
 from tests.support.redis_process import wait_until
-from tests.support.scale import scaled
+from tests.support.scale import full_only, scaled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 
@@ -136,6 +136,7 @@ def test_interrupt_in_a_phase_stops_everything(phase: str, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@full_only
 def test_killed_demo_leaves_nothing_that_the_next_one_stumbles_over(tmp_path: Path) -> None:
     with start_demo(tmp_path, *SMALL) as demo:
         assert demo.stdout
@@ -179,6 +180,7 @@ def test_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@full_only
 def test_shared_redis_keeps_no_row_of_an_interrupted_demo(tmp_path: Path, redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url)
     client.set("of somebody else", "kept")

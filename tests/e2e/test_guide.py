@@ -20,6 +20,7 @@ from tests.e2e.terminal import Terminal
 from tests.e2e.walkthrough import SMALL, free_port, left_running
 from tests.repo.sources import ROOT, tracked_files
 from tests.support.redis_process import wait_until
+from tests.support.scale import full_only
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.slow]
 
@@ -76,6 +77,7 @@ def test_the_guide_has_ten_steps() -> None:
 
 # Some twenty commands, most of which import Feast: more than a minute on an idle machine.
 @pytest.mark.timeout(600)
+@full_only
 def test_the_guide_leads_to_a_feature_in_both_stores(
     clone: Path, gateway: str, environ: dict[str, str]
 ) -> None:

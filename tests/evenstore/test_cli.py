@@ -94,7 +94,7 @@ def test_folder_of_two_views_is_compacted_once(
     assert len(report["rewritten"]) == 3
     assert len(list((repo.data / "stats").glob("*.parquet"))) == 1
     out, _ = _run(capsys, "compact", "twin", *where)
-    assert out == "twin: 1 files, nothing to compact"
+    assert out == "twin: nothing to compact in 1 file"
 
 
 def test_wrong_numbers_are_wrong_usage(repo: FeastRepo) -> None:

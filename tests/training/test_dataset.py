@@ -11,7 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenstore.errors import EntityRowsError, SourceChangedError, TrainingError
+from evenstore.errors import (
+    ConfigurationError,
+    EntityRowsError,
+    SourceChangedError,
+    TrainingError,
+)
 from evenstore.semantics import Knowledge
 from tests.training.samples import (
     DAY_US,
@@ -185,3 +190,23 @@ def test_splits_of_a_dataset_know_its_instants_and_labels() -> None:
 def test_empty_dataset_object_says_how_to_make_one() -> None:
     with pytest.raises(TrainingError, match="has no join"):
         _ = TrainingDataset().manifest
+
+
+@pytest.mark.parametrize("form", ["as_known", Knowledge.AS_KNOWN])
+def test_knowledge_may_be_named_by_its_value(
+    feature_repo_copy: Path, entity_rows_path: Path, form: Knowledge | str
+) -> None:
+    dataset = TrainingDataset.build(
+        "checkout_v1", entity_rows_path, repo=feature_repo_copy, knowledge=form
+    )
+    assert dataset.spec.knowledge is Knowledge.AS_KNOWN
+
+
+def test_knowledge_of_no_known_mode_is_refused(
+    feature_repo_copy: Path, entity_rows_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="no knowledge mode 'later'") as caught:
+        TrainingDataset.build(
+            "checkout_v1", entity_rows_path, repo=feature_repo_copy, knowledge="later"
+        )
+    assert "`as_known`" in (caught.value.hint or "")

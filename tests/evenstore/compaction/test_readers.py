@@ -65,16 +65,12 @@ class _Churn(threading.Thread):
         self._folder = folder
         self._is_over = threading.Event()
         self.n_compactions = 0
-        self.failure: Exception | None = None
 
     def run(self) -> None:
+        # What it raises fails the test: pytest reports exceptions of threads.
         number = 0
         while not self._is_over.is_set():
-            try:
-                self._round(number)
-            except Exception as exc:
-                self.failure = exc
-                return
+            self._round(number)
             number += 1
 
     def _round(self, number: int) -> None:
@@ -109,7 +105,6 @@ def test_joins_beside_compactions_and_appends_give_the_same_answer(tmp_path: Pat
             assert join().equals(expected)
     finally:
         churn.end()
-    assert churn.failure is None
     assert churn.n_compactions > 1
 
 

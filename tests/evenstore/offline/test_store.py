@@ -133,7 +133,7 @@ def test_entity_rows_of_another_form_are_refused(store: FeatureStore, form: Any)
 
 
 def test_column_of_mixed_types_is_refused(store: FeatureStore) -> None:
-    with pytest.raises(EntityRowsError, match="a column is of no one type"):
+    with pytest.raises(EntityRowsError, match="column `label` is of no one type"):
         retrieve(store, asked(label=[1, "a"]))
 
 

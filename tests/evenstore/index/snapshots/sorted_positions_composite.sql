@@ -1,0 +1,26 @@
+with feature_rows as (
+select
+  cast("driver_id" as bigint) as "driver_id",
+  cast("city ""code""" as varchar) as "trips_at",
+  cast("n_trips" as bigint) as "trips",
+  epoch_us("event_timestamp") as _event_us,
+  epoch_us("created") as _created_us,
+  file_index::bigint as _file,
+  file_row_number::bigint as _file_row
+from read_parquet(['/data/trips/a.parquet', '/data/trips/it''s.parquet'], union_by_name = true, hive_partitioning = false)
+)
+select
+  "driver_id",
+  "trips_at",
+  _event_us,
+  coalesce(_created_us, -9223372036854775808) as _created_us,
+  _file,
+  _file_row
+from feature_rows
+where "driver_id" is not null and "trips_at" is not null and _event_us is not null
+order by
+  "driver_id",
+  "trips_at",
+  _event_us,
+  _created_us nulls first,
+  "trips" nulls first

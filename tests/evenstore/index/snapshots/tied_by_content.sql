@@ -1,0 +1,13 @@
+with tied as (
+select * from "tied_rows"
+),
+placed as (
+  select
+    _row_idx,
+    _row,
+    row_number() over (partition by _row_idx order by content_0 desc nulls last, content_1 desc nulls last, content_2 desc nulls last) as _place
+  from tied
+)
+select _row_idx, _row
+from placed
+where _place = 1
