@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from evenstore.dtypes import Dtype
 from evenstore.index.arrow_columns import whole_column
-from evenstore.index.bisection import Bools, Int64s
+from evenstore.index.bisection import Bools, Int64s, blocks_of
 from evenstore.schema.model import Field
 
 __all__ = ["EntityKeys", "number_keys"]
@@ -117,21 +117,33 @@ def _find_integers(values: pa.ChunkedArray, wanted: Int64s, is_known: Bools) -> 
     if not len(known):
         return np.full(len(wanted), -1, dtype=np.int64)
     first, last = int(known[0]), int(known[-1])
+    span = last - first + 1
+    if span <= _MAX_SPARSENESS * min(len(known), len(wanted)) or span == len(known):
+        return _find_by_offset(known, wanted, is_known)
     is_inside = is_known & (wanted >= first) & (wanted <= last)
     inside = np.where(is_inside, wanted, first)
-    span = last - first + 1
-    if span == len(known):
-        return np.where(is_inside, inside - first, -1)
-    if span <= _MAX_SPARSENESS * min(len(known), len(wanted)):
-        table = np.full(span, -1, dtype=np.int64)
-        table[known - first] = np.arange(len(known))
-        return np.where(is_inside, table[inside - first], -1)
     order = np.argsort(inside)
     ascending = inside[order]
     places = np.searchsorted(known, ascending)
     found = np.empty(len(wanted), dtype=np.int64)
     found[order] = np.where(known[places] == ascending, places, -1)
     return np.where(is_inside, found, -1)
+
+
+def _find_by_offset(known: Int64s, wanted: Int64s, is_known: Bools) -> Int64s:
+    """Find integers that lie so close together that a table of all of them is small."""
+    first, last = int(known[0]), int(known[-1])
+    table: Int64s | None = None
+    if last - first + 1 > len(known):
+        table = np.full(last - first + 1, -1, dtype=np.int64)
+        table[known - first] = np.arange(len(known))
+    found = np.empty(len(wanted), dtype=np.int64)
+    for block in blocks_of(len(wanted)):
+        values = wanted[block]
+        is_inside = is_known[block] & (values >= first) & (values <= last)
+        offsets = np.where(is_inside, values, first) - first
+        found[block] = np.where(is_inside, offsets if table is None else table[offsets], -1)
+    return found
 
 
 def _find_texts(values: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Int64s:

@@ -26,6 +26,7 @@ class RowGather:
         found = np.arange(len(rows)) if self._has_all else np.flatnonzero(self._is_found)
         places, self._sorted = sort_with_places(rows if self._has_all else rows[found])
         self._places = found[places]
+        self._rows_of_chunks: tuple[tuple[int, ...], list[pa.Array]] | None = None
 
     def take(self, column: pa.ChunkedArray) -> pa.Array:
         """Take the rows of one column; as many rows as there are row numbers, in their order."""
@@ -38,14 +39,24 @@ class RowGather:
         return taken.take(pa.array(numbers, mask=None if self._has_all else ~self._is_found))
 
     def _parts(self, column: pa.ChunkedArray) -> list[pa.Array]:
-        ends = np.cumsum([len(chunk) for chunk in column.chunks])
-        bounds = [0, *np.searchsorted(self._sorted, ends).tolist()]
+        lengths = tuple(map(len, column.chunks))
+        # Columns of one file have the same chunks.
+        if self._rows_of_chunks is None or self._rows_of_chunks[0] != lengths:
+            self._rows_of_chunks = lengths, self._divide(lengths)
+        rows_of_chunks = self._rows_of_chunks[1]
         return [
-            chunk.take(pa.array(self._sorted[first:last] - (end - len(chunk))))
-            for chunk, first, last, end in zip(
-                column.chunks, bounds[:-1], bounds[1:], ends.tolist(), strict=True
-            )
-            if first < last
+            chunk.take(rows)
+            for chunk, rows in zip(column.chunks, rows_of_chunks, strict=True)
+            if len(rows)
+        ]
+
+    def _divide(self, lengths: tuple[int, ...]) -> list[pa.Array]:
+        """Return the rows that lie in each chunk, counted from its first."""
+        firsts = np.cumsum([0, *lengths])
+        bounds = np.searchsorted(self._sorted, firsts).tolist()
+        return [
+            pa.array(self._sorted[bounds[i] : bounds[i + 1]] - firsts[i])
+            for i in range(len(lengths))
         ]
 
     def _scatter(self, parts: list[pa.Array], dtype: pa.DataType) -> pa.Array:

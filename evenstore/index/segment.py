@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from evenstore.index.arrow_columns import map_columns, whole_column
-from evenstore.index.bisection import Int64s, count_at_most, sort_with_places
+from evenstore.index.bisection import Int64s, blocks_of, count_at_most, sort_with_places
 from evenstore.index.catalogue import IndexKind, SegmentEntry
 from evenstore.index.entity_keys import EntityKeys
 from evenstore.schema.model import FeatureViewSchema
@@ -51,6 +51,9 @@ ENTITIES_FILE = "entities.arrow"
 FEATURES_FILE = "features.arrow"
 START = "_start"
 KEY_COLUMN = "value"
+
+
+_NONE: Int64s = np.empty(0, dtype=np.int64)
 
 
 def key_file(number: int) -> str:
@@ -117,22 +120,44 @@ class Segment:
             since_us: Per row the earliest event timestamp that it may see.
         """
         numbers = self.keys.number(keys)
+        # Without created timestamps in the source all rows are known.
+        is_known = is_as_known and ROW in self.order
         known = np.flatnonzero(numbers >= 0)
         # In the order of the entities, neighbouring searches read the same pages.
         places, entities = sort_with_places(numbers[known])
         places = known[places]
+        found = [
+            self._find_block(
+                places[block], entities[block], as_of_us, is_as_known=is_known, since_us=since_us
+            )
+            for block in blocks_of(len(places))
+        ]
+        return FoundRows(
+            np.concatenate([_NONE, *(block.places for block in found)]),
+            np.concatenate([_NONE, *(block.rows for block in found)]),
+        )
+
+    def _find_block(
+        self,
+        places: Int64s,
+        entities: Int64s,
+        as_of_us: Int64s,
+        *,
+        is_as_known: bool,
+        since_us: Int64s | None,
+    ) -> FoundRows:
         start, end = self.starts[entities], self.starts[entities + 1]
         instants = as_of_us[places]
-        if is_as_known and ROW in self.order:
+        if is_as_known:
             # As what is known of an entity only grows, its greatest row is found like its newest.
             np.minimum(instants, NEVER_US - 1, out=instants)
-            until = count_at_most(self.order[AVAILABLE_US], start, end, instants)
-            rows = self.order[ROW][np.maximum(until - 1, 0)] if self.entry.n_rows else until - 1
-            is_found = until > start
+            last = count_at_most(self.order[AVAILABLE_US], start, end, instants) - 1
         else:
-            rows = count_at_most(self.order[EVENT_US], start, end, instants) - 1
-            is_found = rows >= start
-        places, rows = places[is_found], rows[is_found]
+            last = count_at_most(self.order[EVENT_US], start, end, instants) - 1
+        is_found = last >= start
+        if not is_found.all():
+            places, last = places[is_found], last[is_found]
+        rows = self.order[ROW][last] if is_as_known else last
         if since_us is not None:
             is_seen = self.order[EVENT_US][rows] >= since_us[places]
             places, rows = places[is_seen], rows[is_seen]

@@ -25,24 +25,20 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64
 from feast.value_type import ValueType
 
-from tests.support.feast_repo import OUR_OFFLINE_STORE, FeastRepo
+from tests.conformance.stores import DUCKDB, FILE, STOCK_WARNINGS, STORE_TYPES, Deviations
+from tests.support.feast_repo import FeastRepo
 
-FILE, DUCKDB, OURS = "file", "duckdb", "ours"
-STORE_TYPES = {FILE: "file", DUCKDB: "duckdb", OURS: OUR_OFFLINE_STORE}
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 BIG = 2**53 + 1
 
-# Only stock's DuckDB store calls it, through Ibis; nothing else here may.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:fetch_arrow_table.. is deprecated, use to_arrow_table:DeprecationWarning"
-)
+pytestmark = STOCK_WARNINGS
 
 # Ibis has no types for mypy to read.
 _IBIS_TYPE_ERROR: type[Exception] = import_module("ibis.common.exceptions").IbisTypeError
 _DASK_ROWS = "upstream, D31 / FEAST.md 3.2: dask drops and collapses entity rows"
-DEVIATIONS: dict[tuple[str, str], tuple[type[Exception], str]] = {
+DEVIATIONS: Deviations = {
     ("test_order_of_the_entity_rows_is_kept", FILE): (
         AssertionError,
         "upstream, FEAST.md 3.2: dask returns rows in its own order",
@@ -209,20 +205,9 @@ def drivers(*rows: tuple[int, datetime], **columns: Sequence[Any]) -> pd.DataFra
     return frame.assign(**columns)
 
 
-@pytest.fixture(scope="module", params=[FILE, DUCKDB, OURS])
-def retrieval(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Retrieval:
-    return Retrieval(tmp_path_factory.mktemp(request.param), request.param)
-
-
-@pytest.fixture(autouse=True)
-def _known_deviations(request: pytest.FixtureRequest) -> None:
-    kind = request.node.callspec.params["retrieval"]
-    known = DEVIATIONS.get((request.node.originalname, kind))
-    if known is not None:
-        raises, reason = known
-        request.applymarker(pytest.mark.xfail(strict=True, raises=raises, reason=reason))
+@pytest.fixture(scope="module")
+def retrieval(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Retrieval:
+    return Retrieval(tmp_path_factory.mktemp(kind), kind)
 
 
 def test_row_at_or_before_the_instant_wins(retrieval: Retrieval) -> None:

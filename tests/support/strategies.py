@@ -26,7 +26,7 @@ __all__ = ["CASES", "FEATURES", "World", "worlds"]
 
 _T = TypeVar("_T")
 
-CASES = 5
+CASES = 6
 """Cases of a world: histories of one source, each about its own entities at its own time."""
 
 FEATURES = (

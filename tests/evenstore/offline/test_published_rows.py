@@ -85,7 +85,7 @@ def test_rows_get_the_types_of_the_files_where_nothing_is_lost(
     [
         ({"trips": [7.5]}, r"stats_source`, file `.*\.parquet`: column `trips` is double, int64"),
         ({"driver_id": ["x"]}, "column `driver_id` is string, int64"),
-        ({"event_timestamp": pd.to_datetime([None]).tz_localize("UTC")}, "is null in 1 rows"),
+        ({"event_timestamp": pd.DatetimeIndex(["NaT"], tz="UTC")}, "is null in 1 rows"),
     ],
     ids=str,
 )

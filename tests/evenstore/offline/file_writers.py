@@ -1,0 +1,81 @@
+"""Writers that a process of its own runs beside joins; it imports nothing that they do not need."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = [
+    "DRIVERS_OF_A_FILE",
+    "EVENTS",
+    "NOON",
+    "N_FILES",
+    "SECOND",
+    "STAMP",
+    "append",
+    "replace_in_place",
+    "replace_with_new_names",
+    "rows_of",
+]
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+STAMP = pa.timestamp("us", "UTC")
+N_FILES, DRIVERS_OF_A_FILE, EVENTS = 3, 40, 50
+_LAST_VERSION = 10**6
+# Shorter than a few joins, longer than one: a reader that never got to the end would learn nothing.
+_PAUSE_S = 0.25
+
+
+def rows_of(file: int, version: int) -> pa.Table:
+    """Make one file: every event of its drivers has the version, known when it was written."""
+    drivers = [file * DRIVERS_OF_A_FILE + i for i in range(DRIVERS_OF_A_FILE)]
+    n_rows = len(drivers) * EVENTS
+    events = [NOON + SECOND * i for i in range(EVENTS) for _ in drivers]
+    return pa.table(
+        {
+            "driver_id": pa.array(drivers * EVENTS, pa.int64()),
+            "event_timestamp": pa.array(events, STAMP),
+            "created": pa.array([NOON + SECOND * version] * n_rows, STAMP),
+            "version": pa.array([version] * n_rows, pa.int64()),
+        }
+    )
+
+
+def publish(path: Path, table: pa.Table) -> None:
+    """Give a file its name when it is complete, replacing one of that name."""
+    hidden = path.with_name(f".{path.name}")
+    pq.write_table(table, hidden)
+    hidden.replace(path)
+
+
+def replace_with_new_names(folder: Path, is_over: Any) -> None:
+    """Publish each file of a version under a new name, then remove the old one."""
+    for version in range(1, _LAST_VERSION):
+        for file in range(N_FILES):
+            publish(folder / f"{file}-{version}.parquet", rows_of(file, version))
+            (folder / f"{file}-{version - 1}.parquet").unlink()
+        if is_over.wait(_PAUSE_S):
+            return
+
+
+def replace_in_place(folder: Path, is_over: Any) -> None:
+    """Replace each file under its own name, as no writer should and some do."""
+    for version in range(1, _LAST_VERSION):
+        for file in range(N_FILES):
+            publish(folder / f"{file}-0.parquet", rows_of(file, version))
+        if is_over.wait(_PAUSE_S):
+            return
+
+
+def append(folder: Path, is_over: Any) -> None:
+    """Add a file of corrections for every driver, again and again."""
+    for version in range(1, _LAST_VERSION):
+        table = pa.concat_tables([rows_of(file, version) for file in range(N_FILES)])
+        publish(folder / f"more-{version}.parquet", table)
+        if is_over.wait(_PAUSE_S):
+            return
