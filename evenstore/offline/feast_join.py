@@ -231,7 +231,7 @@ def _run_query(sql: str, limits: SessionLimits) -> pa.Table:
         if kinds != [duckdb.StatementType.SELECT]:
             msg = f"entity rows: not one query: `{sql}`"
             raise EntityRowsError(msg, hint=hint)
-        return session.sql(sql).to_arrow_table()
+        return read_entity_table(session.sql(sql).to_arrow_table())
 
 
 def _to_datetime(instant: pa.Scalar) -> datetime | None:
@@ -268,6 +268,10 @@ def find_event_timestamp_column(schema: pa.Schema) -> str:
 
 def _as_timestamps(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Parse ISO 8601 text, which Feast allows; leave timestamps as they are."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if column.type == pa.string_view():
+        column = column.cast(pa.string())
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
     try:

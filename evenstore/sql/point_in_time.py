@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from evenstore.dtypes import Dtype
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import Field
 from evenstore.schema.request import ViewRead
@@ -22,6 +23,7 @@ from evenstore.sql.relation import (
     AS_OF_US,
     AVAILABLE_US,
     CREATED_US,
+    ENTITY,
     EVENT_US,
     FILE,
     FILE_ROW,
@@ -38,6 +40,8 @@ from evenstore.sql.relation import (
 from evenstore.sql.row_order import RowOrder
 
 __all__ = ["JoinStrategy", "PointInTimeJoin"]
+
+_INTEGERS = frozenset({Dtype.INT32, Dtype.INT64})
 
 
 class JoinStrategy(enum.Enum):
@@ -196,18 +200,20 @@ greatest as (
 
     def _as_of_join(self) -> str:
         at_or_before = f"e.{AS_OF_US} >= f.{EVENT_US}"
+        newest = " and ".join([*self._same_entity(), at_or_before])
+        same_event = f"f.{EVENT_US} = e.{NEWEST_US}"
         return f"""\
-newest as (
+{self._entities()}newest as (
   select e.*, f.{EVENT_US} as {NEWEST_US}
-  from {self._entity} e
-  asof join feature_rows f
-    on {self._qualifies(at_or_before)}
+  from {self._asked} e
+  asof join {self._history} f
+    on {newest}
 ),
 greatest as (
   select e.{ROW_IDX}, {self.order.greatest} as {GREATEST}, {self.order.least} as {LEAST}
   from newest e
-  join feature_rows f
-    on {self._qualifies(f"f.{EVENT_US} = e.{NEWEST_US}")}
+  join {self._history} f
+    on {" and ".join([*self._same_entity(), same_event])}
   where e.{NEWEST_US} >= e.{SINCE_US}
   group by e.{ROW_IDX}
 )"""
@@ -215,27 +221,74 @@ greatest as (
     def _as_of_join_as_known(self) -> str:
         # What is known at an instant only grows: its greatest row is a running maximum over the
         # instants at which rows became both true and known.
-        keys = ", ".join(quote_identifier(key.name) for key in self.read.view.join_keys)
+        keys = ", ".join(self._entity_columns)
         selected = f"{keys}, " if keys else ""
         partition = f"partition by {keys} " if keys else ""
         at_or_before = f"e.{AS_OF_US} >= f.{AVAILABLE_US}"
-        condition = "\n    and ".join([*self._has_key(), at_or_before])
         return f"""\
-known as (
+{self._entities()}known as (
   select
     {selected}greatest({EVENT_US}, {CREATED_US}) as {AVAILABLE_US},
     {self.order.greatest} over available as {GREATEST},
     {self.order.least} over available as {LEAST}
-  from feature_rows
+  from {self._history}
   where {EVENT_US} is not null and {CREATED_US} is not null
   window available as ({partition}order by greatest({EVENT_US}, {CREATED_US}))
 ),
 greatest as (
   select e.{ROW_IDX}, f.{GREATEST}, f.{LEAST}
-  from {self._entity} e
+  from {self._asked} e
   asof join known f
-    on {condition}
+    on {" and ".join([*self._same_entity(), at_or_before])}
 )"""
+
+    @property
+    def _is_numbered(self) -> bool:
+        """Whether the as-of join takes entities as numbers.
+
+        DuckDB 2.0's own loses rows of composite keys with bytes, and compares integers faster.
+        """
+        keys = self.read.view.join_keys
+        return bool(keys) and not (len(keys) == 1 and keys[0].dtype in _INTEGERS)
+
+    @property
+    def _asked(self) -> str:
+        return "asked" if self._is_numbered else self._entity
+
+    @property
+    def _history(self) -> str:
+        return "history" if self._is_numbered else "feature_rows"
+
+    @property
+    def _entity_columns(self) -> list[str]:
+        if self._is_numbered:
+            return [ENTITY]
+        return [quote_identifier(key.name) for key in self.read.view.join_keys]
+
+    def _same_entity(self) -> list[str]:
+        return [f"f.{ENTITY} = e.{ENTITY}"] if self._is_numbered else self._has_key()
+
+    def _entities(self) -> str:
+        if not self._is_numbered:
+            return ""
+        read = self.read
+        keys = [quote_identifier(key.name) for key in read.view.join_keys]
+        columns = [quote_identifier(name) for name in read.key_columns]
+        renamed = ", ".join(f"{a} as {b}" for a, b in zip(columns, keys, strict=True))
+        asked = " and ".join(f"k.{a} = e.{b}" for a, b in zip(keys, columns, strict=True))
+        known = " and ".join(f"k.{key} = f.{key}" for key in keys)
+        return f"""\
+entities as materialized (
+  select *, row_number() over () as {ENTITY}
+  from (select distinct {renamed} from {self._entity})
+),
+asked as (
+  select e.*, k.{ENTITY} from {self._entity} e join entities k on {asked}
+),
+history as not materialized (
+  select f.*, k.{ENTITY} from feature_rows f join entities k on {known}
+),
+"""
 
     def _feature_rows(self, features: tuple[Field, ...]) -> str:
         return build_feature_rows_sql(

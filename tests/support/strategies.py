@@ -53,7 +53,7 @@ _ORIGINS_US = (
     4_102_444_800_000_001,
 )
 # What no text can say, and so far apart that two timestamps fit no 128 bits together.
-_EXTREMES_US = (-(2**62), 2**62 - 2 * _SPAN_US)
+_EXTREMES_US = (-(2**62) + _SPAN_US, 2**62 - 2 * _SPAN_US)
 _VALUES: dict[str, tuple[Any, ...]] = {
     "n": (0, 1, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1),
     "at": tuple(_EPOCH + timedelta(seconds=s) for s in (0, -1, -(2**31), 1_700_000_000)),
@@ -77,6 +77,10 @@ _JOIN_KEYS: tuple[tuple[tuple[Field, ...], tuple[tuple[Any, ...], ...]], ...] = 
         ((1, 12, -1), (b"", b"\x00", b"2")),
     ),
 )
+
+
+# Often the same, sometimes before all that is asked, and at times none.
+_EVENT_OFFSETS = (*(0, 0, 1, 2, 3, -2) * 3, None)
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ def _some_keys(
 def _row(
     dice: _Dice, keys: Sequence[tuple[Any, ...]], origin_us: int, features: tuple[Field, ...]
 ) -> Row:
-    event, created = dice.pick((0, 1, 2, 3) * 4 + (None,)), dice.pick((None, *range(_SPAN_US)))
+    event, created = dice.pick(_EVENT_OFFSETS), dice.pick((None, *range(_SPAN_US)))
     return Row(
         key=dice.pick(keys),
         # The oracle's rows have happened: `World.rows` leaves out those without an instant.
@@ -246,14 +250,14 @@ def _row(
 
 
 def _twin(dice: _Dice, rows: Sequence[Row], row: Row) -> Row:
-    """Repeat an earlier row, all of it or all but one value, which is that of another row."""
+    """Repeat an earlier row: all of it, all but its created timestamp, or all but one value."""
     twin = dice.pick(rows)
-    changed = dice.pick((None, *row.values))
-    return (
-        twin
-        if changed is None
-        else dataclasses.replace(twin, values={**twin.values, changed: row.values[changed]})
-    )
+    changed = dice.pick((None, "created", "created", *row.values))
+    if changed is None:
+        return twin
+    if changed == "created":
+        return dataclasses.replace(twin, created_us=row.created_us)
+    return dataclasses.replace(twin, values={**twin.values, changed: row.values[changed]})
 
 
 def _with_null(key: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -102,11 +102,6 @@ def test_instants_of_several_zones_are_the_same_instants(sound: SmallRepo, value
     assert sound.ask(drivers(event_timestamp=values))["trips"].to_pylist() == [0, 1]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pa.ArrowNotImplementedError,
-    reason="FeastJoin.metadata asks Arrow for the range of text that is no plain string",
-)
 @pytest.mark.parametrize("form", ["dictionary", "view"])
 def test_text_instants_may_be_stored_in_any_way(sound: SmallRepo, form: str) -> None:
     text = pa.array([NOON.isoformat()])
@@ -231,7 +226,6 @@ def test_sql_that_selects_nothing_is_refused(sound: SmallRepo, sql: str, message
     assert "SQL" in str(caught.value.hint)
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="FeastJoin takes what SQL selects as it is")
 def test_sql_that_selects_a_column_twice_is_refused(sound: SmallRepo) -> None:
     with pytest.raises(EntityRowsError, match="`driver_id`"):
         sound.ask("select 1 as driver_id, 2 as driver_id, now() as event_timestamp")

@@ -143,6 +143,12 @@ CASES: dict[str, Callable[[], str]] = {
     "winners_as_of_as_known_entityless": lambda: point_in_time(
         view=ENTITYLESS, strategy=JoinStrategy.AS_OF, knowledge=Knowledge.AS_KNOWN, key_columns=()
     ).winners_sql(),
+    "winners_as_of_composite": lambda: point_in_time(
+        COMPOSITE_SOURCE,
+        COMPOSITE,
+        strategy=JoinStrategy.AS_OF,
+        key_columns=("the driver", "select"),
+    ).winners_sql(),
     "winners_composite_renamed": lambda: point_in_time(
         COMPOSITE_SOURCE, COMPOSITE, key_columns=("the driver", "select")
     ).winners_sql(),

@@ -13,15 +13,13 @@ newest as (
   select e.*, f._event_us as _newest_us
   from "entity_rows_0" e
   asof join feature_rows f
-    on f."driver_id" = e."driver_id"
-    and e._as_of_us >= f._event_us
+    on f."driver_id" = e."driver_id" and e._as_of_us >= f._event_us
 ),
 greatest as (
   select e._row_idx, max(((_event_us::hugeint - 0) * 137438953472 + coalesce(_created_us::hugeint - 4, 0)) * 2048 + (_file * 1024 + _file_row)) as _greatest, max(((_event_us::hugeint - 0) * 137438953472 + coalesce(_created_us::hugeint - 4, 0)) * 2048 - (_file * 1024 + _file_row)) as _least
   from newest e
   join feature_rows f
-    on f."driver_id" = e."driver_id"
-    and f._event_us = e._newest_us
+    on f."driver_id" = e."driver_id" and f._event_us = e._newest_us
   where e._newest_us >= e._since_us
   group by e._row_idx
 )

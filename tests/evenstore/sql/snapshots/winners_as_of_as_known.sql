@@ -22,8 +22,7 @@ greatest as (
   select e._row_idx, f._greatest, f._least
   from "entity_rows_0" e
   asof join known f
-    on f."driver_id" = e."driver_id"
-    and e._as_of_us >= f._available_us
+    on f."driver_id" = e."driver_id" and e._as_of_us >= f._available_us
 )
 select
   _row_idx,
