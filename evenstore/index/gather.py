@@ -26,7 +26,7 @@ class RowGather:
         found = np.arange(len(rows)) if self._has_all else np.flatnonzero(self._is_found)
         places, self._sorted = sort_with_places(rows if self._has_all else rows[found])
         self._places = found[places]
-        self._rows_of_chunks: tuple[tuple[int, ...], list[pa.Array]] | None = None
+        self._divided: tuple[tuple[int, ...], list[pa.Array]] | None = None
 
     def take(self, column: pa.ChunkedArray) -> pa.Array:
         """Take the rows of one column; as many rows as there are row numbers, in their order."""
@@ -40,13 +40,13 @@ class RowGather:
 
     def _parts(self, column: pa.ChunkedArray) -> list[pa.Array]:
         lengths = tuple(map(len, column.chunks))
-        # Columns of one file have the same chunks.
-        if self._rows_of_chunks is None or self._rows_of_chunks[0] != lengths:
-            self._rows_of_chunks = lengths, self._divide(lengths)
-        rows_of_chunks = self._rows_of_chunks[1]
+        divided = self._divided
+        # Columns of one file have the same chunks. Of two threads that divide, both are right.
+        if divided is None or divided[0] != lengths:
+            divided = self._divided = lengths, self._divide(lengths)
         return [
             chunk.take(rows)
-            for chunk, rows in zip(column.chunks, rows_of_chunks, strict=True)
+            for chunk, rows in zip(column.chunks, divided[1], strict=True)
             if len(rows)
         ]
 
