@@ -38,15 +38,18 @@ class RowGather:
         numbers[self._places] = np.arange(len(self._places))
         return taken.take(pa.array(numbers, mask=None if self._has_all else ~self._is_found))
 
-    def _parts(self, column: pa.ChunkedArray) -> list[pa.Array]:
+    def divide(self, column: pa.ChunkedArray) -> None:
+        """Find out which rows lie in which chunk of this column, and of all that are cut alike."""
         lengths = tuple(map(len, column.chunks))
-        divided = self._divided
-        # Columns of one file have the same chunks. Of two threads that divide, both are right.
-        if divided is None or divided[0] != lengths:
-            divided = self._divided = lengths, self._divide(lengths)
+        if self._divided is None or self._divided[0] != lengths:
+            self._divided = lengths, self._divide(lengths)
+
+    def _parts(self, column: pa.ChunkedArray) -> list[pa.Array]:
+        lengths, divided = tuple(map(len, column.chunks)), self._divided
+        of_chunks = divided[1] if divided and divided[0] == lengths else self._divide(lengths)
         return [
             chunk.take(rows)
-            for chunk, rows in zip(column.chunks, divided[1], strict=True)
+            for chunk, rows in zip(column.chunks, of_chunks, strict=True)
             if len(rows)
         ]
 

@@ -142,15 +142,18 @@ class ViewIndex:
                 declared Arrow types; null for -1.
         """
         gather = RowGather(rows)
+        features = [self._feature_column(field) for field in fields]
+        if features:
+            gather.divide(features[0])
 
-        def take(field: Field) -> pa.Array:
-            return to_declared_array(gather.take(self._feature_column(field)), field.dtype)
+        def take(field: Field, column: pa.ChunkedArray) -> pa.Array:
+            return to_declared_array(gather.take(column), field.dtype)
 
         if len(rows) < _FEW_ROWS:
-            columns = [take(field) for field in fields]
+            columns = list(map(take, fields, features))
         else:
             with ThreadPoolExecutor(_THREADS) as pool:
-                columns = list(pool.map(take, fields))
+                columns = list(pool.map(take, fields, features))
         names = [field.name for field in fields]
         if with_event_us:
             columns.append(gather.take(self._order_column(EVENT_US)))
