@@ -102,7 +102,7 @@ class DuckDBOfflineStore(OfflineStore):
             registry: For on-demand views.
             project: The Feast project.
             full_feature_names: Name columns `view__feature`.
-            **options: `filter_by_created_timestamp`: only rows known then; `start_date`, `end_date`.
+            **options: `filter_by_created_timestamp`: rows known then; `start_date`, `end_date`.
 
         Raises:
             ConfigurationError: There is no file of entity rows at the path.
