@@ -79,10 +79,6 @@ _JOIN_KEYS: tuple[tuple[tuple[Field, ...], tuple[tuple[Any, ...], ...]], ...] = 
 )
 
 
-# Often the same, sometimes before all that is asked, and at times none.
-_EVENT_OFFSETS = (*(0, 0, 1, 2, 3, -2) * 3, None)
-
-
 @dataclass(frozen=True)
 class World:
     """One source's files, what is asked of them, and by which rules.
@@ -208,9 +204,7 @@ def worlds(draw: st.DrawFn) -> World:
         rows: list[Row] = []
         for _ in range(case.pick((3, 0, 1, 2, 4, 8))):
             thrown = _Dice(draw(_pieces))
-            row = _row(thrown, (*keys * 4, *nulls), origin_us, features)
-            if not rules.has_created:
-                row = dataclasses.replace(row, created_us=None)
+            row = _row(thrown, (*keys * 4, *nulls), origin_us, features, rules)
             rows.append(_twin(thrown, rows, row) if rows and thrown.below(2) else row)
             thrown.pick(files).append(rows[-1])
         asked = [*keys, *stranger, *nulls]
@@ -237,14 +231,21 @@ def _some_keys(
 
 
 def _row(
-    dice: _Dice, keys: Sequence[tuple[Any, ...]], origin_us: int, features: tuple[Field, ...]
+    dice: _Dice,
+    keys: Sequence[tuple[Any, ...]],
+    origin_us: int,
+    features: tuple[Field, ...],
+    rules: Rules,
 ) -> Row:
-    event, created = dice.pick(_EVENT_OFFSETS), dice.pick((None, *range(_SPAN_US)))
+    # Often at one instant, at times so old that the first who asks just sees it, and at times none.
+    event = dice.pick((*(0, 0, 1, 2, 3, -(rules.ttl_us or 2)) * 3, None))
+    created = dice.pick((None, *range(_SPAN_US)))
+    is_known = rules.has_created and created is not None
     return Row(
         key=dice.pick(keys),
         # The oracle's rows have happened: `World.rows` leaves out those without an instant.
         event_us=None if event is None else origin_us + event,  # type: ignore[arg-type]
-        created_us=None if created is None else origin_us + created,
+        created_us=origin_us + created if is_known else None,
         values={field.name: dice.pick((None, *_VALUES[field.name])) for field in features},
     )
 
@@ -252,7 +253,7 @@ def _row(
 def _twin(dice: _Dice, rows: Sequence[Row], row: Row) -> Row:
     """Repeat an earlier row: all of it, all but its created timestamp, or all but one value."""
     twin = dice.pick(rows)
-    changed = dice.pick((None, "created", "created", *row.values))
+    changed = dice.pick((None, *("created",) * 3, *row.values))
     if changed is None:
         return twin
     if changed == "created":
