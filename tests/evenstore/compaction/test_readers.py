@@ -58,18 +58,22 @@ def _asked() -> pa.Table:
 
 
 class _Churn(threading.Thread):
-    """Publishes rows that nobody asks for, and compacts, until it is told to end."""
+    """Publishes rows that nobody asks for, and compacts: a round for each join.
+
+    A join starts again where a file was removed under it, but not for ever.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
         self._is_over = threading.Event()
+        self._rounds = threading.Semaphore(0)
         self.n_compactions = 0
 
     def run(self) -> None:
         # What it raises fails the test: pytest reports exceptions of threads.
         number = 0
-        while not self._is_over.is_set():
+        while self._rounds.acquire() and not self._is_over.is_set():
             self._round(number)
             number += 1
 
@@ -81,8 +85,12 @@ class _Churn(threading.Thread):
         (self._folder / f".{number}.tmp").rename(self._folder / f"new-{number}.parquet")
         self.n_compactions += _compact(self._folder, listing_s=0.1) > 0
 
+    def begin_round(self) -> None:
+        self._rounds.release()
+
     def end(self) -> None:
         self._is_over.set()
+        self._rounds.release()
         self.join()
 
 
@@ -102,6 +110,7 @@ def test_joins_beside_compactions_and_appends_give_the_same_answer(tmp_path: Pat
     churn.start()
     try:
         for _ in range(scaled(15, 300)):
+            churn.begin_round()
             assert join().equals(expected)
     finally:
         churn.end()
