@@ -42,6 +42,7 @@ test-full: check ## The full counts of property cases, kills and requests
 bench: venv ## Speed and memory beside stock Feast, most of an hour; CASES=S,H takes some cases
 	@$(RUN) pytest benchmarks --benchmark-only -p no:randomly -q
 	@$(RUN) benchmarks offline $(if $(CASES),--cases $(CASES))
+	@$(if $(CASES),:,$(RUN) benchmarks online)
 
 clean: ## Stop and remove what the demo and the tests made (not .venv)
 	@[ ! -x .venv/bin/python ] || $(RUN) demo clean

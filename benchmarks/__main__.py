@@ -1,10 +1,12 @@
-"""`python -m benchmarks`: point-in-time joins of stock Feast, evenstore and hand-written code.
+"""`python -m benchmarks`: joins, materialization and lookups of stock Feast and evenstore.
 
 ```text
 python -m benchmarks offline --cases S --cache /tmp/bench            # all contenders, 5 rounds
 python -m benchmarks offline --cases S,L,W,H,H0 --cache /tmp/bench --out offline.json
 python -m benchmarks offline --cases H --contenders evenstore,duckdb-asof --repeats 3 ...
 python -m benchmarks offline --scale 0.01                            # everything, in a minute or so
+python -m benchmarks online --scale 0.05 --repeats 1                 # Redis: loads, memory, lookups
+python -m benchmarks online --cases M1,OG --cache /tmp/bench --out online.json
 python -m benchmarks report offline.json                             # Markdown on stdout
 ```
 

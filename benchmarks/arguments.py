@@ -18,14 +18,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=(
-            "Point-in-time joins of stock Feast, evenstore and hand-written code on the same data."
+            "Point-in-time joins, materialization and lookups of stock Feast and evenstore on the"
+            " same data."
         ),
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_offline(commands)
+    _add_online(commands)
     _add_report(commands)
     _add_data(commands)
     _add_one_process(commands)
+    _add_online_step(commands)
     arguments = parser.parse_args(argv)
     _look_up(arguments)
     return arguments
@@ -43,27 +46,56 @@ def _add_offline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=f"cases:\n{_case_lines()}\n\ncontenders:\n{_contender_lines()}\n\n{_EXAMPLES}",
     )
     _add_data_options(offline)
-    offline.add_argument("--cache", type=Path, help="keep the data here (default: a temp folder)")
-    offline.add_argument("--contenders", metavar="A,B", help="by comma (default: all)")
-    offline.add_argument(
-        "--repeats", type=_positive_int, default=5, help="rounds (default %(default)s)"
+    _add_run_options(offline, repeats=5, time_limit_s=300)
+
+
+def _add_online(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from benchmarks.online.options import online_epilog
+
+    online = commands.add_parser(
+        "online",
+        help="materialization, Redis memory and lookups",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Materialize the same data with stock Feast and evenstore in turns, each in processes\n"
+            "and with a Redis of its own; check a sample of the answers; time lookups."
+        ),
+        epilog=online_epilog(),
     )
-    offline.add_argument(
+    online.add_argument("--cases", metavar="A,B", help="by comma (default: all)")
+    _add_scale_options(online)
+    _add_run_options(online, repeats=3, time_limit_s=900)
+
+
+def _add_online_step(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from benchmarks.online.options import add_online_step_options
+
+    summary = "one step of the online benchmark in this process, as a line of JSON"
+    add_online_step_options(commands.add_parser("online-step", help=summary, description=summary))
+
+
+def _add_run_options(parser: argparse.ArgumentParser, *, repeats: int, time_limit_s: float) -> None:
+    parser.add_argument("--cache", type=Path, help="keep the data here (default: a temp folder)")
+    parser.add_argument("--contenders", metavar="A,B", help="by comma (default: all)")
+    parser.add_argument(
+        "--repeats", type=_positive_int, default=repeats, help="rounds (default %(default)s)"
+    )
+    parser.add_argument(
         "--time-limit",
         type=float,
-        default=300,
+        default=time_limit_s,
         metavar="S",
         help="seconds a process may take (default %(default)s)",
     )
-    offline.add_argument(
+    parser.add_argument(
         "--memory-guard",
         type=float,
         default=14,
         metavar="GB",
         help="resident memory at which a process is killed (default %(default)s)",
     )
-    offline.add_argument("--out", type=Path, metavar="FILE", help="write all samples as JSON")
-    offline.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all samples as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -98,6 +130,10 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cases", metavar="A,B", help="by comma (default: all but BIG10 and BIG100)"
     )
+    _add_scale_options(parser)
+
+
+def _add_scale_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale",
         type=_positive_float,
@@ -113,6 +149,13 @@ def _look_up(arguments: argparse.Namespace) -> None:
         from benchmarks.cases import DEFAULT_CASES, find_cases
 
         arguments.cases = find_cases(_names(arguments.cases) or DEFAULT_CASES)
+    if arguments.command == "online":
+        from benchmarks.online import cases, contenders
+
+        arguments.cases = cases.find_online_cases(_names(arguments.cases) or cases.CASES)
+        arguments.contenders = contenders.find_online_contenders(
+            _names(arguments.contenders) or contenders.ONLINE_CONTENDERS
+        )
     if arguments.command == "offline":
         from benchmarks.contenders.contender import CONTENDERS, find_contenders
 

@@ -43,13 +43,10 @@ def _offline(arguments: argparse.Namespace) -> int:
 
     results = Results(arguments.scale, arguments.seed, arguments.repeats, machine_facts())
     with ExitStack() as stack:
-        cache = arguments.cache or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="evenstore-benchmark-"))
-        )
         plan = Plan(
             cases=arguments.cases,
             contenders=arguments.contenders,
-            cache=cache,
+            cache=_cache(arguments, stack),
             scale=arguments.scale,
             seed=arguments.seed,
             repeats=arguments.repeats,
@@ -63,17 +60,82 @@ def _offline(arguments: argparse.Namespace) -> int:
         write_results(results, arguments.out)
     document = results.to_document()
     print(json.dumps(document) if arguments.json else render_report(results), flush=True)
-    for failure in results.failures:
+    return _exit_code(results.failures, is_complete=results.is_complete)
+
+
+def _online(arguments: argparse.Namespace) -> int:
+    from benchmarks.guard import Limits
+    from benchmarks.machine import machine_facts
+    from benchmarks.online.report import render_online_report
+    from benchmarks.online.results import OnlineResults, write_online_results
+    from benchmarks.online.runner import OnlinePlan, OnlineRunner
+    from benchmarks.online.server import server_version
+
+    machine = machine_facts() | {"redis-server": server_version()}
+    results = OnlineResults(arguments.scale, arguments.seed, arguments.repeats, machine)
+    with ExitStack() as stack:
+        plan = OnlinePlan(
+            cases=arguments.cases,
+            contenders=arguments.contenders,
+            cache=_cache(arguments, stack),
+            scale=arguments.scale,
+            seed=arguments.seed,
+            repeats=arguments.repeats,
+            limits=Limits(arguments.time_limit, int(arguments.memory_guard * 1e9)),
+        )
+        try:
+            OnlineRunner(plan, results, _say).run()
+        except KeyboardInterrupt:
+            _say("interrupted: what was measured until here is kept")
+    if arguments.out is not None:
+        write_online_results(results, arguments.out)
+    document = results.to_document()
+    print(json.dumps(document) if arguments.json else render_online_report(results), flush=True)
+    return _exit_code(results.failures, is_complete=results.is_complete)
+
+
+def _cache(arguments: argparse.Namespace, stack: ExitStack) -> Path:
+    return arguments.cache or Path(
+        stack.enter_context(tempfile.TemporaryDirectory(prefix="evenstore-benchmark-"))
+    )
+
+
+def _exit_code(failures: Sequence[str], *, is_complete: bool) -> int:
+    for failure in failures:
         _say(f"failed: {failure}")
-    if not results.is_complete:
+    if not is_complete:
         return _INTERRUPTED
-    return _FAILED if results.failures else 0
+    return _FAILED if failures else 0
+
+
+def _online_step(arguments: argparse.Namespace) -> int:
+    from benchmarks.measure import print_outcome
+    from benchmarks.online.measure import measure_lookups, measure_step
+
+    if arguments.step == "lookups":
+        return print_outcome(lambda: measure_lookups(arguments.folder, arguments.contender))
+    return print_outcome(
+        lambda: measure_step(
+            arguments.folder,
+            arguments.contender,
+            arguments.step,
+            port=arguments.port,
+            started_ns=arguments.started_ns,
+        )
+    )
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from benchmarks.online.report import render_online_report
+    from benchmarks.online.results import BENCHMARK, OnlineResults
     from benchmarks.report import render_report
-    from benchmarks.results import read_results
+    from benchmarks.results import read_document, read_results
 
+    document = read_document(arguments.results)
+    if document["benchmark"] == BENCHMARK:
+        online = OnlineResults.from_document(document)
+        print(json.dumps(document) if arguments.json else render_online_report(online))
+        return 0
     results = read_results(arguments.results)
     print(json.dumps(results.to_document()) if arguments.json else render_report(results))
     return 0
@@ -123,6 +185,8 @@ def _say(line: str) -> None:
 
 _COMMANDS = {
     "offline": _offline,
+    "online": _online,
+    "online-step": _online_step,
     "report": _report,
     "data": _data,
     "prepare": _prepare,

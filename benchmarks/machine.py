@@ -12,7 +12,17 @@ from evenstore.clock import SystemClock, format_us
 
 __all__ = ["machine_facts"]
 
-_PACKAGES = ("feast", "duckdb", "ibis-framework", "pyarrow", "numpy", "pandas", "polars")
+_PACKAGES = (
+    "feast",
+    "duckdb",
+    "ibis-framework",
+    "pyarrow",
+    "numpy",
+    "pandas",
+    "polars",
+    "redis",
+    "hiredis",
+)
 
 
 def machine_facts() -> dict[str, str | int | float]:

@@ -17,11 +17,21 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from evenstore.errors import EvenstoreError
 
-__all__ = ["Outcome", "Sample", "Status", "measure", "prepare", "print_outcome"]
+__all__ = [
+    "Outcome",
+    "Printable",
+    "Sample",
+    "Status",
+    "cpu_s",
+    "measure",
+    "peak_rss_bytes",
+    "prepare",
+    "print_outcome",
+]
 
 Status = Literal["ok", "wrong", "timeout", "memory", "unavailable", "error", "interrupted"]
 
@@ -81,6 +91,19 @@ class Outcome:
         )
 
 
+class Printable(Protocol):
+    """The outcome of a process: one line of JSON, and an exit code."""
+
+    @property
+    def status(self) -> Status:
+        """`ok`, or what went wrong."""
+        ...
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what JSON keeps of it."""
+        ...
+
+
 def prepare(folder: Path, contender_name: str) -> Outcome:
     """Let a contender prepare a data set; one that cannot is unavailable, not wrong."""
     from benchmarks.contenders.contender import find_contenders
@@ -123,7 +146,7 @@ def measure(
     join = module.open_join(dataset)
     join_s, join_cpu_s, answer = _timed(join, n_calls or dataset.case.n_calls)
     process_s = (time.monotonic_ns() - started_ns) / 1e9
-    peak = _peak_rss_bytes()
+    peak = peak_rss_bytes()
 
     from benchmarks.answers import digest_answer, load_answer
 
@@ -147,12 +170,13 @@ def measure(
     )
 
 
-def print_outcome(act: Callable[[], Outcome]) -> int:
+def print_outcome(act: Callable[[], Printable]) -> int:
     """Print one line of JSON on stdout, whatever happens; returns the exit code.
 
     What a library prints meanwhile goes to stderr.
     """
     with contextlib.redirect_stdout(sys.stderr):
+        outcome: Printable
         try:
             outcome = act()
         except EvenstoreError as exc:
@@ -168,21 +192,22 @@ def print_outcome(act: Callable[[], Outcome]) -> int:
 def _timed(join: Callable[[], Any], n_calls: int) -> tuple[float, float, Any]:
     seconds = []
     answer = None
-    cpu_s = _cpu_s()
+    started_cpu_s = cpu_s()
     for _ in range(n_calls):
         answer = None  # Two answers at once would count as memory of the join.
         started_s = time.perf_counter()
         answer = join()
         seconds.append(time.perf_counter() - started_s)
-    return statistics.median(seconds), (_cpu_s() - cpu_s) / n_calls, answer
+    return statistics.median(seconds), (cpu_s() - started_cpu_s) / n_calls, answer
 
 
-def _cpu_s() -> float:
+def cpu_s() -> float:
+    """Return the processor time of this process, all threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def _peak_rss_bytes() -> int:
+def peak_rss_bytes() -> int:
     """Return the peak resident memory of this program.
 
     On Linux from /proc: ru_maxrss there begins with the memory of the process that started this

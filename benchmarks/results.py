@@ -19,7 +19,15 @@ from benchmarks.measure import Outcome, Sample, Status
 from evenstore.errors import ConfigurationError
 from evenstore.whole_file import whole_file
 
-__all__ = ["CaseResult", "ContenderResult", "Results", "Spread", "read_results", "write_results"]
+__all__ = [
+    "CaseResult",
+    "ContenderResult",
+    "Results",
+    "Spread",
+    "read_document",
+    "read_results",
+    "write_results",
+]
 
 _FORMAT = 1
 
@@ -152,8 +160,8 @@ def write_results(results: Results, path: Path) -> None:
         temporary.write_text(json.dumps(results.to_document(), indent=1) + "\n", encoding="utf-8")
 
 
-def read_results(path: Path) -> Results:
-    """Read what `write_results` wrote.
+def read_document(path: Path) -> dict[str, Any]:
+    """Read the results of any benchmark of this folder; `benchmark` in it says of which.
 
     Raises:
         ConfigurationError: The file is not there, or is something else.
@@ -167,6 +175,16 @@ def read_results(path: Path) -> Results:
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         msg = f"`{path}` holds no results of this benchmark"
         raise ConfigurationError(msg, hint=hint)
+    return document
+
+
+def read_results(path: Path) -> Results:
+    """Read what `write_results` wrote.
+
+    Raises:
+        ConfigurationError: The file is not there, or is something else.
+    """
+    document = read_document(path)
     return Results(
         scale=document["scale"],
         seed=document["seed"],

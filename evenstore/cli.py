@@ -1,4 +1,4 @@
-"""The `evenstore` command: embedded Redis, feature tables from SQL, their indexes and files."""
+"""The `evenstore` command: embedded Redis, feature tables from SQL, their files, the doctor."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenstore.clock import clock_from_environment
+from evenstore.compute.reconcile_command import add_reconcile, run_reconcile
+from evenstore.doctor.command import add_doctor, run_doctor
 from evenstore.errors import (
     EvenstoreError,
     OfflineStoreError,
@@ -55,7 +57,9 @@ examples:
 
   evenstore index --repo feature_repo          index every view; again after new files came
   evenstore index customer_activity --repo feature_repo --kind positions
-  evenstore compact --repo feature_repo --dry-run"""
+  evenstore compact --repo feature_repo --dry-run
+  evenstore doctor --repo feature_repo --strict
+  evenstore reconcile --repo feature_repo      what the online store has too much; then --apply"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "redis":
             return _redis(arguments)
+        if arguments.command == "doctor":
+            return run_doctor(arguments)
+        if arguments.command == "reconcile":
+            return run_reconcile(arguments)
         print(_COMMANDS[arguments.command](arguments))
     except EvenstoreError as exc:
         print(f"error: {exc}", file=sys.stderr)
@@ -284,6 +292,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_transform(commands.add_parser("transform", help="make feature tables from a SQL file"))
     _add_index(commands.add_parser("index", help="index feature tables for faster joins"))
     _add_compact(commands.add_parser("compact", help="rewrite small or unsorted files as sorted"))
+    add_doctor(commands)
+    add_reconcile(commands)
     return parser
 
 

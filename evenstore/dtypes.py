@@ -1,4 +1,4 @@
-"""Feast's value types by their names: those kept on both sides, and those kept offline only.
+"""Feast's value types by their names.
 
 Only the standard library is imported here, so that a gateway worker stays small;
 `evenstore.schema.arrow` maps the same types to Arrow.
@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 from evenstore.errors import UnsupportedDtypeError
 
-__all__ = ["ENTITY_KEY_DTYPES", "OFFLINE_SCALARS", "Dtype", "struct_name"]
+__all__ = ["ENTITY_KEY_DTYPES", "FURTHER_SCALARS", "Dtype", "struct_name"]
 
-OFFLINE_SCALARS = frozenset(
+FURTHER_SCALARS = frozenset(
     {
         "Decimal",
         "ImageBytes",
@@ -29,7 +29,11 @@ OFFLINE_SCALARS = frozenset(
         "ZonedTimestamp",
     }
 )
-"""Names of the types that are kept offline only and are made of no other declared type."""
+"""Names of the types that are no members of `Dtype` and are made of no other declared type."""
+
+# Feast has no field for a list or set of these; nor can a view with one be applied.
+_WITHOUT_LIST = frozenset({"ImageBytes", "PdfBytes", "ScalarMap", "ZonedTimestamp"})
+_WITHOUT_SET = _WITHOUT_LIST | {"Json", "Map"}
 
 _made: dict[str, Dtype] = {}
 _JSON = json.JSONDecoder()
@@ -40,9 +44,9 @@ _STRUCT = "Struct({"
 class Dtype(enum.Enum):
     """A Feast value type; the value is its name in Feast's own notation.
 
-    The members, which iteration gives, are the types kept on both sides. Every other type is a
-    further object of this class, made by its name and kept offline only: `Dtype("Set(Uuid)")`,
-    `Dtype("Array(Array(Int64))")`, `Dtype('Struct({"city": String})')`.
+    The members, which iteration gives, are the plain types: numbers, texts, bytes, flags, instants,
+    and lists of them. Every other type is a further object of this class, made by its name:
+    `Dtype("Set(Uuid)")`, `Dtype("Array(Array(Int64))")`, `Dtype('Struct({"city": String})')`.
 
     Guarantees:
         One name gives one object, so that `is` compares these types as it does members.
@@ -116,9 +120,20 @@ class Dtype(enum.Enum):
         return self.element in {Dtype.FLOAT32, Dtype.FLOAT64}
 
     @functools.cached_property
-    def is_kept_online(self) -> bool:
-        """Tell whether both sides keep the type; the offline store keeps every type."""
+    def is_plain(self) -> bool:
+        """Tell whether this is a member: a number, text, bytes, flag, instant, or a list of one."""
         return self.name in Dtype.__members__
+
+    @functools.cached_property
+    def is_kept_online(self) -> bool:
+        """Tell whether Feast has an online value of the type; the offline store keeps every type.
+
+        It has none for a list of PDFs, images, scalar maps or zoned timestamps, nor for a set of
+        those, of JSON, maps or structs. Inside other values each of them has a place.
+        """
+        if self.is_list:
+            return self.element.value not in _WITHOUT_LIST
+        return not self.is_set or not (self.element.is_struct or self.element.value in _WITHOUT_SET)
 
     @classmethod
     def from_name(cls, name: str, *, where: str) -> Dtype:
@@ -135,7 +150,7 @@ class Dtype(enum.Enum):
             return cls(name)
         except ValueError as exc:
             msg = f"{where}: type `{name}` is not supported"
-            known = ", ".join([*(dtype.value for dtype in cls), *sorted(OFFLINE_SCALARS)])
+            known = ", ".join([*(dtype.value for dtype in cls), *sorted(FURTHER_SCALARS)])
             hint = f"use one of {known}, or an Array, Set or Struct of them"
             raise UnsupportedDtypeError(msg, hint=hint) from exc
 
@@ -209,7 +224,7 @@ def _skip(text: str, at: int, expected: str) -> int:
     return at + len(expected)
 
 
-_SCALARS = OFFLINE_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
+_SCALARS = FURTHER_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
 
 ENTITY_KEY_DTYPES = frozenset(
     {Dtype.STRING, Dtype.BYTES, Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP}

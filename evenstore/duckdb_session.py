@@ -19,7 +19,7 @@ import duckdb
 from evenstore.errors import ConfigurationError, OfflineStoreError, SourceUnavailableError
 from evenstore.schema.files import RemoteStore, SourceFiles
 from evenstore.sql.quoting import quote_identifier
-from evenstore.sql.scan import build_probe_sql
+from evenstore.sql.scan import build_probe_sql, used_columns
 
 __all__ = [
     "SessionLimits",
@@ -68,7 +68,7 @@ def open_session(
 
     Raises:
         ConfigurationError: A limit has no meaning to DuckDB.
-        SourceUnavailableError: A file cannot be read.
+        SourceUnavailableError: A file cannot be read, or holds a value that cannot be converted.
         OfflineStoreError: Any other error of DuckDB.
     """
     read = tuple(sources)
@@ -77,7 +77,11 @@ def open_session(
         with _shared_session(chosen) if _can_share(read) else _own_session(chosen, read) as session:
             yield session
     except duckdb.Error as exc:
-        found = find_damaged_file(read) if _is_unreadable_file(exc) else None
+        found: SourceUnavailableError | None = None
+        if _is_unreadable_file(exc):
+            found = find_damaged_file(read)
+        elif isinstance(exc, duckdb.ConversionException):
+            found = _find_unconvertible_column(read)
         raise found or translate_duckdb_error(exc) from exc
 
 
@@ -151,16 +155,42 @@ def find_damaged_file(sources: Iterable[SourceFiles]) -> SourceUnavailableError 
     for source in sources:
         for path in source.paths:
             one = source.only([path])
-            try:
-                with _connect(SessionLimits()) as connection:
-                    _register(connection, (one,))
-                    connection.execute(build_probe_sql(one)).fetchall()
-            except duckdb.Error as exc:
-                where = f"{source.name}: " if source.name else ""
-                msg = f"{where}`{path}` cannot be read: {_first_line(exc)}"
+            why = _probe(one, used_columns(one))
+            if why:
+                msg = f"{_where(source)}`{path}` cannot be read: {why}"
                 hint = "run again if it was replaced while it was read; else write it anew"
                 return SourceUnavailableError(msg, hint=hint)
     return None
+
+
+def _find_unconvertible_column(sources: Iterable[SourceFiles]) -> SourceUnavailableError | None:
+    """Read each column of some sources until one fails; DuckDB does not say which it was."""
+    for source in sources:
+        for column in used_columns(source):
+            if not _probe(source, [column]):
+                continue
+            failing = (path for path in source.paths if _probe(source.only([path]), [column]))
+            path = next(failing, source.paths[0])
+            why = _probe(source.only([path]), [column])
+            msg = f"{_where(source)}column `{column}` of `{path}` cannot be converted: {why}"
+            hint = "instants are kept as 64 bits of microseconds, which end in the year 294246"
+            return SourceUnavailableError(msg, hint=hint)
+    return None
+
+
+def _probe(source: SourceFiles, columns: Iterable[str]) -> str:
+    """Read all values of some columns, and say why they cannot be read; empty where they can."""
+    try:
+        with _connect(SessionLimits()) as connection:
+            _register(connection, (source,))
+            connection.execute(build_probe_sql(source, columns)).fetchall()
+    except duckdb.Error as exc:
+        return _first_line(exc)
+    return ""
+
+
+def _where(source: SourceFiles) -> str:
+    return f"{source.name}: " if source.name else ""
 
 
 def _register(connection: duckdb.DuckDBPyConnection, sources: Iterable[SourceFiles]) -> None:

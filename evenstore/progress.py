@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
 __all__ = ["LineProgress", "NullProgress", "Progress", "RichBar", "open_progress"]
 
@@ -64,15 +66,25 @@ class LineProgress:
         now_s = time.monotonic()
         if now_s >= self._next_line_s:
             self._next_line_s = now_s + _LINE_INTERVAL_S
-            rate = (
-                f" ({self._n_done / (now_s - self._started_s):,.0f}/s)" if self._shows_rate else ""
-            )
             total = "" if self._total is None else f" of {self._total:,}"
             print(
-                f"{self._label}: {self._n_done:,}{total} {self._unit}{rate}",
+                f"{self._label}: {self._n_done:,}{total} {self._unit}{self._pace(now_s)}",
                 file=self._stream,
                 flush=True,
             )
+
+    def _pace(self, now_s: float) -> str:
+        per_s = self._n_done / (now_s - self._started_s)
+        said = [f"{per_s:,.0f}/s"] if self._shows_rate else []
+        if self._total is not None and 0 < self._n_done < self._total:
+            said.append(f"{_duration((self._total - self._n_done) / per_s)} left")
+        return f" ({', '.join(said)})" if said else ""
+
+
+def _duration(duration_s: float) -> str:
+    minutes, seconds = divmod(max(1, round(duration_s)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class RichBar:
@@ -102,7 +114,7 @@ def open_progress(
         label: What is done, such as a view's name.
         total: How much there is, where known.
         unit: What is counted.
-        shows_rate: Whether a plain line gives units per second too.
+        shows_rate: Whether units per second are shown too.
         stream: Where to show it; stderr by default.
     """
     out = sys.stderr if stream is None else stream
@@ -127,7 +139,23 @@ def open_progress(
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
+        *((_rate_column(),) if shows_rate else ()),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(file=out), transient=True) as display:
         yield RichBar(display, display.add_task(label, total=total))
+
+
+def _rate_column() -> ProgressColumn:
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """Units per second, over the last half minute."""
+
+        @override
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s")
+
+    return RateColumn()

@@ -14,10 +14,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from evenstore.client.values import PlainValue, Scalar, Undecodable, decode_online
+from evenstore.client.values import (
+    PlainValue,
+    Scalar,
+    Undecodable,
+    decode_online,
+    freeze_json,
+)
+from evenstore.codec.json_value import to_json_value
 from evenstore.dtypes import Dtype
 from evenstore.errors import ParityError
-from evenstore.schema.arrow import arrow_type
+from evenstore.schema.arrow import arrow_type, is_exact_widening
 from evenstore.semantics import Status
 
 __all__ = [
@@ -51,10 +58,13 @@ def decode_offline(
     Raises:
         ParityError: The column has another Arrow type, so that nothing exact can be said.
     """
-    declared = arrow_type(dtype)
+    is_map = dtype.holds_map and is_exact_widening(column.type, dtype)
+    declared = arrow_type(dtype, column.type if is_map else None)
     if column.type != declared:
         msg = f"{where}: the offline store gave {column.type} for {dtype.value}"
         raise ParityError(msg, hint=f"the point-in-time join must give {declared}")
+    if not dtype.is_plain:
+        return _decode_further(dtype, column)
     if dtype.element is Dtype.UNIX_TIMESTAMP:
         column = column.cast(pa.list_(pa.int64()) if dtype.is_list else pa.int64())
     values = column.to_pylist()
@@ -70,6 +80,17 @@ def decode_offline(
             for value, status in zip(values, statuses, strict=True)
         ]
     return list(values)
+
+
+def _decode_further(dtype: Dtype, column: pa.ChunkedArray | pa.Array) -> list[PlainValue | None]:
+    """Decode values that hold values, and further scalars, to what the gateway's JSON becomes."""
+    if dtype.value == "ZonedTimestamp":
+        instants = column.cast(pa.int64()).to_pylist()
+        return [None if value is None else _whole_seconds(value) for value in instants]
+    values = column.to_pylist(maps_as_pydicts="strict")
+    if dtype.value in {"PdfBytes", "ImageBytes"}:
+        return list(values)
+    return [freeze_json(to_json_value(value)) for value in values]
 
 
 def to_json(value: PlainValue | None) -> object:

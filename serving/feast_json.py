@@ -2,6 +2,7 @@
 
 Deliberate differences from stock Feast: true statuses, features in the order asked for, a null
 timestamp is null, a scalar NaN is null (inside a list it stays the text `NaN`, as in stock).
+`evenstore.codec.json_value` has those of values that hold values.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 
 from evenstore.clock import datetime_to_us, format_us, us_to_datetime
+from evenstore.codec.json_value import json_writer
 from evenstore.dtypes import Dtype
 from evenstore.errors import EntityRowsError
 from evenstore.online.lookup import FeatureColumn, FeatureVectors
@@ -168,6 +170,8 @@ def _write_timestamp(value: datetime) -> int:
 
 
 def _writer(dtype: Dtype) -> _Writer:
+    if not dtype.is_plain:
+        return json_writer(dtype)
     if not dtype.is_list:
         return _WRITERS.get(dtype)
     write_element = _write_float_element if dtype.is_float else _WRITERS.get(dtype.element)

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from evenstore.clock import Clock
+from evenstore.online.lookup import FeatureVectors, LookupBatch
+from evenstore.online.row_schemas import RowSchemaNeeded
 from serving.errors import InvalidRequestError, RequestTooLargeError
 from serving.models import OnlineFeaturesRequest
 from serving.online_reader import OnlineReader
@@ -58,14 +60,22 @@ class Gateway:
         if batch.n_rows == 0:
             msg = "no entity rows"
             raise InvalidRequestError(msg, hint="send at least one value per join key")
-        replies = await self.reader.read(batch.commands)
-        vectors = batch.finish(replies, as_of_us=as_of_us)
+        vectors = await self._look_up(batch, as_of_us)
         rendered = plan.form.render(
             vectors,
             full_feature_names=request.full_feature_names,
             lists_views=request.include_feature_view_version_metadata,
         )
         return Answer(rendered, as_of_us)
+
+    async def _look_up(self, batch: LookupBatch, as_of_us: int) -> FeatureVectors:
+        replies = await self.reader.read(batch.commands)
+        while True:
+            try:
+                return batch.finish(replies, as_of_us=as_of_us)
+            except RowSchemaNeeded as needed:  # Once per schema: the answer is kept.
+                (reply,) = await self.reader.read([needed.command])
+                batch.learn(needed, reply)
 
     def _plan(self, request: OnlineFeaturesRequest) -> ReadPlan:
         if request.feature_service is not None:

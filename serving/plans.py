@@ -84,7 +84,7 @@ class Plans:
 
     def _prepare(self, request: FeatureRequest) -> ReadPlan:
         try:
-            lookup = OnlineLookup(self.schema.project, request)
+            lookup = OnlineLookup(self.schema.project, request, self.schema.layout)
         except EvenstoreError:
             raise
         except Exception as exc:  # Unpickling an on-demand function runs its author's imports.

@@ -19,11 +19,27 @@ settings.register_profile("ci", deadline=None, derandomize=False, print_blob=Tru
 settings.load_profile("ci")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep tests that share a fixture of their module in one process, which sets it up once."""
+    if _shares_module_fixture(item) and not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Redis, so that `make test-fast` can leave it to `make test`."""
+    """Mark what needs Redis, so that `make test-fast` can leave it to `make test`.
+
+    What takes longest comes first, so that no process ends with it alone.
+    """
     for item in items:
         if "redis_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.redis)
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+def _shares_module_fixture(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "_fixtureinfo", None)
+    defined = {} if fixtures is None else fixtures.name2fixturedefs
+    return any(found[-1].scope == "module" for found in defined.values())
 
 
 @pytest.fixture(autouse=True)

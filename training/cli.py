@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from evenstore.errors import EvenstoreError
 from evenstore.processes import interrupt_on_termination
-from training.arguments import parse_arguments
-from training.commands import COMMANDS
 
 __all__ = ["main"]
 
@@ -18,9 +16,13 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    arguments = parse_arguments(argv)
-    interrupt_on_termination()
     try:
+        # Imported here, as they take most of a second in which an interrupt is one too.
+        from training.arguments import parse_arguments
+        from training.commands import COMMANDS
+
+        arguments = parse_arguments(argv)
+        interrupt_on_termination()
         outcome = COMMANDS[arguments.command](arguments)
     except EvenstoreError as exc:
         print(f"error: {exc}", file=sys.stderr)

@@ -19,7 +19,7 @@ from training.entity_rows import EntityRowsSource
 from training.join import DatasetJoin, JoinRun, Repository, open_join
 from training.manifest import DatasetSpec, Manifest
 from training.splits.group_split import GroupSplit, fold_by_group, split_by_group
-from training.splits.row_indexes import Instants, RowIndexes
+from training.splits.row_indexes import Instants, RowIndexes, check_row_indexes
 from training.splits.time_split import TimeSplit
 from training.splits.walk_forward import walk_forward
 from training.value_hash import hash_table
@@ -253,13 +253,18 @@ class TrainingDataset:
             One split per window, earliest first.
 
         Raises:
-            TrainingError: The rows cannot be split so.
+            TrainingError: The rows cannot be split so, or the purge is no timedelta.
         """
+        try:
+            purge_us = timedelta_to_us(purge)
+        except TypeError as exc:
+            msg = f"the purge is a timedelta, not {purge!r}"
+            raise TrainingError(msg, hint="for example datetime.timedelta(days=60)") from exc
         return walk_forward(
             self.instants_us,
             test_share=test_share,
             n_folds=n_windows,
-            purge_us=timedelta_to_us(purge),
+            purge_us=purge_us,
             label_times_us=self.label_times_us,
         )
 
@@ -297,8 +302,12 @@ class TrainingDataset:
 
         Args:
             rows: Indexes into the rows, in the order wanted.
+
+        Raises:
+            TrainingError: Something else than indexes, or an index that no row has.
         """
-        table = self.table.take(pa.array(rows)).combine_chunks()
+        indexes = check_row_indexes(rows, n_rows=self.n_rows)
+        table = self.table.take(pa.array(indexes)).combine_chunks()
         part = TrainingDataset(table=table, manifest=self.manifest)
         part._manifest = dataclasses.replace(
             self.manifest,

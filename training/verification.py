@@ -35,7 +35,7 @@ __all__ = ["Change", "ChangeKind", "Verification", "verify_file", "verify_manife
 
 
 class ChangeKind(enum.Enum):
-    """What is not as the manifest states it."""
+    """What is not as the manifest states it; what cannot be read or joined any more is not."""
 
     REGISTRY = "registry"
     """Something in the project's registry, perhaps nothing that the dataset uses."""
@@ -276,7 +276,7 @@ class _Comparison:
         source = _open_source(self._store, read)
         self._note(ChangeKind.SOURCE, name, was.source_fingerprint, source.fingerprint)
         old = {file.path: file for file in was.files}
-        new = {file.path: file for file in hash_files(source.files).values()}
+        new = _states_of(source.files)
         self.n_files += len(old | new)
         for path in sorted(old | new):
             kind = ChangeKind.FILE_CHANGED
@@ -284,8 +284,7 @@ class _Comparison:
                 kind = ChangeKind.FILE_ADDED
             elif path not in new:
                 kind = ChangeKind.FILE_REMOVED
-            states = (_describe(old.get(path)), _describe(new.get(path)))
-            self._note(kind, f"{name}: {path}", *states)
+            self._note(kind, f"{name}: {path}", _describe(old.get(path)), new.get(path))
 
     def _note(self, kind: ChangeKind, name: str, was: str | None, now: str | None) -> None:
         self.changes += _differs(kind, name, was, now)
@@ -319,6 +318,18 @@ def _open_source(store: feast.FeatureStore, read: ViewRead) -> _Source:
 
 def _differs(kind: ChangeKind, name: str, was: str | None, now: str | None) -> tuple[Change, ...]:
     return () if was == now else (Change(kind, name, was, now),)
+
+
+def _states_of(files: tuple[PinnedFile, ...]) -> dict[str, str | None]:
+    try:
+        return {file.path: _describe(file) for file in hash_files(files).values()}
+    except SourceUnavailableError as exc:
+        if len(files) == 1:
+            return {files[0].name: exc.message}
+    states: dict[str, str | None] = {}
+    for file in files:
+        states |= _states_of((file,))
+    return states
 
 
 def _describe(file: SourceFile | None) -> str | None:

@@ -36,15 +36,14 @@ def whole_folder(path: Path, *, is_ours: Callable[[Path], bool], kind: str) -> I
             yield fresh
             _swap(fresh, path, aside=Path(folder) / "old")
     except OSError as exc:
-        msg = f"`{path}` cannot be written: {exc.strerror or exc}"
-        raise ConfigurationError(msg, hint="choose another folder") from exc
+        raise _unwritable(path, exc) from exc
 
 
 def refuse_foreign(path: Path, *, is_ours: Callable[[Path], bool], kind: str) -> None:
     """Refuse a path that `whole_folder` would refuse; for a command, before its long work.
 
     Raises:
-        ConfigurationError: The path is a file or a folder of something else.
+        ConfigurationError: The path is a file or a folder of something else, or cannot be written.
     """
     is_folder = path.is_dir()
     if path.exists() and not is_folder:
@@ -53,6 +52,16 @@ def refuse_foreign(path: Path, *, is_ours: Callable[[Path], bool], kind: str) ->
     if is_folder and any(path.iterdir()) and not is_ours(path):
         msg = f"`{path}` holds something that is not a {kind}"
         raise ConfigurationError(msg, hint="give a new or an empty folder")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        tempfile.TemporaryDirectory(dir=above, prefix=f".{path.name}.").cleanup()
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
+def _unwritable(path: Path, exc: OSError) -> ConfigurationError:
+    msg = f"`{path}` cannot be written: {exc.strerror or exc}"
+    return ConfigurationError(msg, hint="choose another folder")
 
 
 def _swap(fresh: Path, path: Path, *, aside: Path) -> None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +37,7 @@ from evenstore.errors import EntityRowsError, UnsupportedDtypeError
 from evenstore.schema.model import Field
 from evenstore.semantics import floor_to_s
 
-__all__ = ["DUMMY_JOIN_KEY", "EntityKeyEncoder", "check_key_value", "split_project"]
+__all__ = ["DUMMY_JOIN_KEY", "EntityKeyEncoder", "KeyPart", "check_key_value", "split_project"]
 
 DUMMY_JOIN_KEY = Field("__dummy_id", Dtype.STRING)
 
@@ -60,17 +61,70 @@ _ENCODERS: dict[Dtype, Callable[[Any], bytes]] = {
     Dtype.INT64: _I64.pack,
     Dtype.UNIX_TIMESTAMP: _I64.pack,
 }
-_FIXED_HEADERS = {
-    Dtype.INT32: _U32.pack(3) + _U32.pack(4),
-    Dtype.INT64: _U32.pack(4) + _U32.pack(8),
-    Dtype.UNIX_TIMESTAMP: _U32.pack(8) + _U32.pack(8),
+_WIDTHS = {Dtype.INT32: 4, Dtype.INT64: 8, Dtype.UNIX_TIMESTAMP: 8}
+_DECODERS: dict[Dtype, Callable[[bytes], Any]] = {
+    Dtype.BYTES: bytes,
+    Dtype.STRING: bytes.decode,
+    Dtype.INT32: lambda data: _I32.unpack(data)[0],
+    Dtype.INT64: lambda data: _I64.unpack(data)[0],
+    Dtype.UNIX_TIMESTAMP: lambda data: _I64.unpack(data)[0],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPart:
+    """One join key within a Redis key.
+
+    Attributes:
+        position: Which of the view's join keys.
+        dtype: Its type.
+        header: What is before the value, or before its length.
+        has_length: Whether four bytes of length are before the value.
+    """
+
+    position: int
+    dtype: Dtype
+    header: bytes
+    has_length: bool
+
+    def bare(self, *, has_length: bool) -> KeyPart:
+        """Return the same part without a header."""
+        return KeyPart(self.position, self.dtype, b"", has_length)
+
+    def encode(self, value: Any) -> bytes:
+        """Encode a checked value."""
+        encoded = _ENCODERS[self.dtype](value)
+        length = _U32.pack(len(encoded)) if self.has_length else b""
+        return self.header + length + encoded
+
+    def decode(self, key: bytes, at: int, end: int) -> tuple[Any, int]:
+        """Decode the value at an offset and return it with the offset behind it.
+
+        Args:
+            key: The Redis key.
+            at: Where the part starts.
+            end: Where the key's values end.
+
+        Raises:
+            ValueError: The bytes there are no such part.
+        """
+        start = at + len(self.header)
+        length = _WIDTHS.get(self.dtype, end - start)
+        if self.has_length:
+            length = int.from_bytes(key[start : start + _U32.size], "little")
+            start += _U32.size
+        stop = start + length
+        if not key.startswith(self.header, at) or not start <= stop <= end:
+            msg = "the key has another form"
+            raise ValueError(msg)
+        return _DECODERS[self.dtype](key[start:stop]), stop
 
 
 class EntityKeyEncoder:
     """Makes Redis keys for the entities of one view.
 
-    Build once per view; `encode` touches only the values.
+    Build once per view; `encode` touches only the values. This is Feast's format;
+    `packed_key_encoder` makes one for the packed layout.
 
     Args:
         join_keys: The view's join keys in any order; none for an entityless view.
@@ -82,18 +136,13 @@ class EntityKeyEncoder:
 
     def __init__(self, join_keys: Sequence[Field], project: str) -> None:
         self.join_keys = tuple(join_keys)
-        stored = self.join_keys or (DUMMY_JOIN_KEY,)
-        for key in stored:
-            if key.dtype not in _VALUE_TYPES:
-                msg = f"join key `{key.name}` has type {key.dtype.value}, which cannot be a key"
-                raise UnsupportedDtypeError(msg)
-        self._order = sorted(range(len(stored)), key=lambda i: stored[i].name)
-        names = [stored[i].name.encode("utf-8") for i in self._order]
-        self._prefix = _U32.pack(len(names)) + b"".join(
+        stored = _stored_keys(self.join_keys)
+        names = [key.name.encode("utf-8") for _, key in stored]
+        self.prefix = _U32.pack(len(names)) + b"".join(
             _U32.pack(2) + _U32.pack(len(name)) + name for name in names
         )
-        self._dtypes = [stored[i].dtype for i in self._order]
-        self._suffix = project.encode("utf-8")
+        self.parts = tuple(_feast_part(position, key.dtype) for position, key in stored)
+        self.suffix = project.encode("utf-8")
 
     def encode(self, values: Sequence[Any]) -> bytes:
         """Make the key of one entity.
@@ -103,16 +152,26 @@ class EntityKeyEncoder:
         """
         if not self.join_keys:
             values = ("",)
-        parts = [self._prefix]
-        for position, dtype in zip(self._order, self._dtypes, strict=True):
-            encoded = _ENCODERS[dtype](values[position])
-            header = _FIXED_HEADERS.get(dtype)
-            if header is None:
-                header = _U32.pack(_VALUE_TYPES[dtype]) + _U32.pack(len(encoded))
-            parts.append(header)
-            parts.append(encoded)
-        parts.append(self._suffix)
-        return b"".join(parts)
+        encoded = [part.encode(values[part.position]) for part in self.parts]
+        return b"".join([self.prefix, *encoded, self.suffix])
+
+    def decode(self, key: bytes) -> tuple[Any, ...] | None:
+        """Undo `encode`; None for a key that is not one of these entities'."""
+        end = len(key) - len(self.suffix)
+        at = len(self.prefix)
+        if at > end or not (key.startswith(self.prefix) and key.endswith(self.suffix)):
+            return None
+        values: list[Any] = [None] * len(self.parts)
+        try:
+            for part in self.parts:
+                values[part.position], at = part.decode(key, at, end)
+        except ValueError:
+            return None
+        if at != end:
+            return None
+        if not self.join_keys:
+            return () if values == [""] else None
+        return tuple(values)
 
     def encode_columns(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
         """Make the keys of many entities from one column of checked values per join key."""
@@ -120,6 +179,23 @@ class EntityKeyEncoder:
             msg = "an entityless view has one key, not columns of them"
             raise EntityRowsError(msg)
         return [self.encode(row) for row in zip(*columns, strict=True)]
+
+
+def _stored_keys(join_keys: Sequence[Field]) -> list[tuple[int, Field]]:
+    """Return join keys with their positions in the order of their names."""
+    stored = list(enumerate(join_keys)) or [(0, DUMMY_JOIN_KEY)]
+    for _, key in stored:
+        if key.dtype not in _VALUE_TYPES:
+            msg = f"join key `{key.name}` has type {key.dtype.value}, which cannot be a key"
+            raise UnsupportedDtypeError(msg)
+    return sorted(stored, key=lambda item: item[1].name)
+
+
+def _feast_part(position: int, dtype: Dtype) -> KeyPart:
+    header = _U32.pack(_VALUE_TYPES[dtype])
+    if dtype in _WIDTHS:
+        return KeyPart(position, dtype, header + _U32.pack(_WIDTHS[dtype]), has_length=False)
+    return KeyPart(position, dtype, header, has_length=True)
 
 
 def split_project(key: bytes) -> bytes | None:

@@ -15,12 +15,16 @@ The order field, version 1, big endian, so that a newer row's bytes 2 to 25 are 
 ```text
 offset size type  field             note
 0      1    u8    format version    1; unknown: FormatVersionError
-1      1    u8    origin            0 unknown, 1 run, 2 push
+1      1    u8    origin            0 unknown, 1 run, 2 push, 3 deleted
 2      8    u64   event timestamp   microseconds, plus 2^63
 10     8    u64   created timestamp microseconds, plus 2^63; 0 is null
 18     8    u64   ingest sequence   microseconds
 26     n    bytes `_ts:` value      the event timestamp it belongs to, as stored beside it
 ```
+
+A deleted entity keeps the order field alone, with origin 3 and the instant of deletion as event
+timestamp, so that no older row brings it back. Stock writers do not know it: a row that one writes
+later counts as written by stock.
 
 Evolution: a field is only ever appended with a new version; a reader refuses a version it does not
 know.
@@ -39,18 +43,30 @@ from evenstore.schema.model import FeatureViewSchema
 from evenstore.semantics import Origin, RowOrder
 
 __all__ = [
+    "DELETED",
+    "ORDER_BIAS",
+    "ORDER_VERSION",
     "FeastRowLayout",
+    "decode_deletion",
     "decode_order",
     "decode_timestamp",
+    "encode_deletion",
     "encode_order",
     "encode_timestamp",
     "feature_field",
 ]
 
 _ORDER = struct.Struct(">BBQQQ")
-_ORDER_VERSION = 1
+ORDER_VERSION = 1
+"""The order field's format version."""
+
+DELETED = 3
+"""The origin in a deleted entity's order field."""
+
 _ORIGINS = frozenset(Origin)
-_BIAS = 1 << 63
+ORDER_BIAS = 1 << 63
+"""Makes instants unsigned, so that bytes sort as instants do."""
+
 _US_PER_S = 1_000_000
 _NS_PER_US = 1_000
 _SECONDS_TAG = 0x08
@@ -133,8 +149,18 @@ def decode_timestamp(data: bytes) -> int:
 
 def encode_order(order: RowOrder, origin: Origin) -> bytes:
     """Encode a row's order field."""
-    created = 0 if order.created_us is None else order.created_us + _BIAS
-    fixed = _ORDER.pack(_ORDER_VERSION, origin, order.event_us + _BIAS, created, order.sequence_us)
+    return _encode_order(order, origin)
+
+
+def encode_deletion(order: RowOrder) -> bytes:
+    """Encode the order field of a deleted entity, whose event timestamp is when it was deleted."""
+    return _encode_order(order, DELETED)
+
+
+def _encode_order(order: RowOrder, origin: int) -> bytes:
+    created = 0 if order.created_us is None else order.created_us + ORDER_BIAS
+    event = order.event_us + ORDER_BIAS
+    fixed = _ORDER.pack(ORDER_VERSION, origin, event, created, order.sequence_us)
     return fixed + encode_timestamp(order.event_us)
 
 
@@ -156,17 +182,33 @@ def decode_order(order_field: bytes | None, timestamp_field: bytes) -> tuple[Row
     foreign = RowOrder(decode_timestamp(timestamp_field), None, 0), Origin.UNKNOWN
     if order_field is None:
         return foreign
-    if not order_field or order_field[0] != _ORDER_VERSION:
+    _check_order(order_field)
+    if order_field[_ORDER.size :] != timestamp_field or order_field[1] == DELETED:
+        return foreign
+    _, origin, event, created, sequence_us = _ORDER.unpack_from(order_field)
+    if event - ORDER_BIAS != foreign[0].event_us or origin not in _ORIGINS:
+        msg = f"order field contradicts itself: {order_field!r}"
+        raise CorruptRowError(msg)
+    created_us = None if created == 0 else created - ORDER_BIAS
+    return RowOrder(event - ORDER_BIAS, created_us, sequence_us), Origin(origin)
+
+
+def decode_deletion(order_field: bytes) -> RowOrder | None:
+    """Decode the order field of an entity without a row; None where it was not deleted.
+
+    Raises:
+        FormatVersionError: A later version wrote the order field.
+        CorruptRowError: The bytes are no order field.
+    """
+    _check_order(order_field)
+    _, origin, event, _, sequence_us = _ORDER.unpack_from(order_field)
+    return RowOrder(event - ORDER_BIAS, None, sequence_us) if origin == DELETED else None
+
+
+def _check_order(order_field: bytes) -> None:
+    if not order_field or order_field[0] != ORDER_VERSION:
         msg = f"order field has format version {order_field[:1].hex() or 'none'}"
         raise FormatVersionError(msg, hint="a newer evenstore wrote this store: upgrade this one")
     if len(order_field) < _ORDER.size:
         msg = f"order field has {len(order_field)} bytes"
         raise CorruptRowError(msg)
-    if order_field[_ORDER.size :] != timestamp_field:
-        return foreign
-    _, origin, event, created, sequence_us = _ORDER.unpack_from(order_field)
-    if event - _BIAS != foreign[0].event_us or origin not in _ORIGINS:
-        msg = f"order field contradicts itself: {order_field!r}"
-        raise CorruptRowError(msg)
-    created_us = None if created == 0 else created - _BIAS
-    return RowOrder(event - _BIAS, created_us, sequence_us), Origin(origin)

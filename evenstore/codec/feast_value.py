@@ -5,7 +5,7 @@ object. Each type's bytes are the field's tag followed by the value:
 
 ```text
 type             field  tag     value
-Bytes            1      0A      length, bytes
+Bytes            1      0A      length, bytes; PdfBytes and ImageBytes too
 String           2      12      length, utf-8
 Int32            3      18      varint of the 64-bit two's complement
 Int64            4      20      varint of the 64-bit two's complement
@@ -15,117 +15,85 @@ Bool             7      38      00 or 01
 UnixTimestamp    8      40      varint: seconds
 lists            11-18  5A-92   length of a message whose field 1 holds the elements:
                                 text and bytes one by one, numbers packed
+sets             22-29  B2-EA   as lists; elements distinct, ascending
+Map              20     A2 01   length of a message whose field 1 holds the entries: a message of
+                                the key in field 1 and the value, a whole `Value`, in field 2
+Array(Map)       21     AA 01   length of a message whose field 1 holds the maps
+Json             32     82 02   length, utf-8; its list 33, 8A 02
+Struct           34     92 02   as Map, each field's name an entry; a list of them 35, 9A 02
+Uuid             36     A2 02   length, utf-8; list 38, B2 02; set 40, C2 02
+TimeUuid         37     AA 02   length, utf-8; list 39, BA 02; set 41, CA 02
+Array(Array())   42     D2 02   length of a message whose field 1 holds a `Value` per inner list,
+                                an empty `Value` for an empty one; a set of lists 43, DA 02
+Decimal          44     E2 02   length, utf-8; list 45, EA 02; set 46, F2 02
+ScalarMap        47     FA 02   as Map, in the order given; the key is a message, too
+ZonedTimestamp   48     82 03   length of a message of the seconds and the zone's name
 null                            no bytes at all
 ```
 
 Encoding is byte for byte what Feast's own messages serialize to (tested against them); a zero is
 still written, because a oneof member has presence. Floats keep every bit, NaN payloads included.
+`feast_nested` says which fields stock Feast takes for values inside others.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from evenstore.clock import datetime_to_us, us_to_datetime
+from evenstore.codec.feast_fields import value_tag
+from evenstore.codec.feast_message import read_nested
+from evenstore.codec.feast_nested import value_payload
+from evenstore.codec.feast_scalar import READERS, REFUSALS, Reader, list_reader, read_instant
 from evenstore.codec.refusal import show_value
-from evenstore.codec.wire import (
-    encode_varint,
-    read_length_delimited,
-    read_varint,
-    to_signed,
-    to_unsigned,
-)
 from evenstore.dtypes import Dtype
-from evenstore.errors import (
-    CodecError,
-    ConfigurationError,
-    CorruptRowError,
-    UnsupportedDtypeError,
-)
-from evenstore.semantics import floor_to_s
+from evenstore.errors import CodecError, CorruptRowError
 
 __all__ = ["ValueDecoder", "ValueEncoder", "value_decoder", "value_encoder"]
 
 ValueEncoder = Callable[[Any], bytes]
 ValueDecoder = Callable[[bytes], Any]
 
-_F64 = struct.Struct("<d")
-_F32 = struct.Struct("<f")
-_US_PER_S = 1_000_000
-_INT32_BOUND = 1 << 31
-
-_FIELD_NUMBERS = {
-    Dtype.BYTES: 1,
-    Dtype.STRING: 2,
-    Dtype.INT32: 3,
-    Dtype.INT64: 4,
-    Dtype.FLOAT64: 5,
-    Dtype.FLOAT32: 6,
-    Dtype.BOOL: 7,
-    Dtype.UNIX_TIMESTAMP: 8,
-    Dtype.BYTES_LIST: 11,
-    Dtype.STRING_LIST: 12,
-    Dtype.INT32_LIST: 13,
-    Dtype.INT64_LIST: 14,
-    Dtype.FLOAT64_LIST: 15,
-    Dtype.FLOAT32_LIST: 16,
-    Dtype.BOOL_LIST: 17,
-    Dtype.UNIX_TIMESTAMP_LIST: 18,
-}
-_LENGTH_DELIMITED = 2
-_ELEMENT_TAG = b"\x0a"
-_WIRE_TYPES = {Dtype.FLOAT64: 1, Dtype.FLOAT32: 5, Dtype.BYTES: 2, Dtype.STRING: 2}
-_UNPACKED = frozenset({Dtype.BYTES, Dtype.STRING})
-
 
 def value_encoder(dtype: Dtype) -> ValueEncoder:
     """Return the function that encodes one value of a type; null becomes no bytes.
 
-    The function raises `CodecError` for a value that is not of the type; it converts nothing.
+    It takes what Arrow's `to_pylist` gives for the offline type: a map is a dict or a list of
+    pairs, a UUID, a decimal or JSON its text. It raises `CodecError` for a value that is not of the
+    type, and converts nothing.
 
     Raises:
-        UnsupportedDtypeError: The type is kept offline only.
+        UnsupportedDtypeError: Feast's message has no field for the type.
     """
-    tag = _tag(dtype)
-    payload = _list_payload(dtype.element) if dtype.is_list else _PAYLOADS[dtype]
+    tag = value_tag(dtype)
+    payload = value_payload(dtype)
 
     def encode(value: Any) -> bytes:
         if value is None:
             return b""
         try:
             return tag + payload(value)
-        except _REFUSALS as exc:
+        except REFUSALS as exc:
             msg = f"{show_value(value)} cannot be stored as {dtype.value}"
-            raise CodecError(msg) from exc
+            hint = "nulls inside lists cannot be kept: leave them out"
+            raise CodecError(msg, hint=hint if _has_null_element(value) else None) from exc
 
     return encode
-
-
-# A datetime without a zone is a ConfigurationError of the clock.
-_REFUSALS = (
-    struct.error,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    UnicodeError,
-    ConfigurationError,
-)
 
 
 def value_decoder(dtype: Dtype) -> ValueDecoder:
     """Return the function that decodes one value of a type; no bytes become None.
 
-    Timestamps become aware datetimes in UTC. The function raises `CorruptRowError` for bytes that
-    are not a value of the type: a type change is never misread.
+    It gives the plain Python values that the offline store has: timestamps are aware datetimes in
+    UTC (a zoned one in its zone), maps and structs dicts, sets lists of distinct elements in
+    ascending order; a timestamp that stock Feast stored for null is None. The function raises
+    `CorruptRowError` for bytes that are not a value of the type: a type change is never misread.
 
     Raises:
-        UnsupportedDtypeError: The type is kept offline only.
+        UnsupportedDtypeError: Feast's message has no field for the type.
     """
-    tag = _tag(dtype)
-    read = _list_reader(dtype.element) if dtype.is_list else _READERS[dtype]
+    tag = value_tag(dtype)
+    read = _reader(dtype)
 
     def decode(data: bytes) -> Any:
         if not data:
@@ -135,7 +103,7 @@ def value_decoder(dtype: Dtype) -> ValueDecoder:
             raise CorruptRowError(msg, hint="the feature was retyped: materialize it again")
         try:
             value, end = read(data, len(tag))
-        except (struct.error, UnicodeDecodeError, OverflowError) as exc:
+        except (LookupError, *REFUSALS) as exc:
             msg = f"stored bytes are not {dtype.value}: {data[:12]!r}"
             raise CorruptRowError(msg) from exc
         if end != len(data):
@@ -146,171 +114,19 @@ def value_decoder(dtype: Dtype) -> ValueDecoder:
     return decode
 
 
-def _tag(dtype: Dtype) -> bytes:
-    if not dtype.is_kept_online:
-        msg = f"type `{dtype.value}` is kept offline only: it has no online value"
-        raise UnsupportedDtypeError(msg, hint="leave the feature out of what is read online")
-    wire_type = _LENGTH_DELIMITED if dtype.is_list else _WIRE_TYPES.get(dtype, 0)
-    return encode_varint(_FIELD_NUMBERS[dtype] << 3 | wire_type)
+def _reader(dtype: Dtype) -> Reader:
+    if not dtype.is_plain:
+        return read_nested(dtype)
+    if dtype.is_list:
+        return list_reader(dtype.element.value)
+    return read_instant if dtype is Dtype.UNIX_TIMESTAMP else READERS[dtype.value]
 
 
-def _length_delimited(payload: bytes) -> bytes:
-    return encode_varint(len(payload)) + payload
-
-
-def _integer_payload(bits: int) -> Callable[[Any], bytes]:
-    bound = 1 << (bits - 1)
-
-    def encode(value: Any) -> bytes:
-        if isinstance(value, bool) or not -bound <= value < bound:
-            raise TypeError
-        return encode_varint(to_unsigned(value.__index__()))
-
-    return encode
-
-
-def _float_payload(packing: struct.Struct) -> Callable[[Any], bytes]:
-    def encode(value: Any) -> bytes:
-        # An int is refused, as struct would round those that a float cannot hold.
-        if not isinstance(value, float):
-            raise TypeError
-        return packing.pack(value)
-
-    return encode
-
-
-def _bool_payload(value: Any) -> bytes:
-    if value is not True and value is not False:
-        raise TypeError
-    return b"\x01" if value else b"\x00"
-
-
-def _timestamp_payload(value: datetime) -> bytes:
-    return encode_varint(to_unsigned(floor_to_s(datetime_to_us(value))))
-
-
-def _text_payload(value: str) -> bytes:
-    return _length_delimited(value.encode("utf-8"))
-
-
-def _bytes_payload(value: bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError
-    return _length_delimited(value)
-
-
-_PAYLOADS: dict[Dtype, Callable[[Any], bytes]] = {
-    Dtype.BYTES: _bytes_payload,
-    Dtype.STRING: _text_payload,
-    Dtype.INT32: _integer_payload(32),
-    Dtype.INT64: _integer_payload(64),
-    Dtype.FLOAT64: _float_payload(_F64),
-    Dtype.FLOAT32: _float_payload(_F32),
-    Dtype.BOOL: _bool_payload,
-    Dtype.UNIX_TIMESTAMP: _timestamp_payload,
-}
-
-
-def _list_payload(element: Dtype) -> Callable[[Sequence[Any]], bytes]:
-    payload = _PAYLOADS[element]
-
-    def encode_each(values: Sequence[Any]) -> bytes:
-        _require_list(values)
-        return _length_delimited(b"".join(_ELEMENT_TAG + payload(value) for value in values))
-
-    def encode_packed(values: Sequence[Any]) -> bytes:
-        _require_list(values)
-        if not values:
-            return b"\x00"
-        packed = b"".join(payload(value) for value in values)
-        return _length_delimited(_ELEMENT_TAG + _length_delimited(packed))
-
-    return encode_each if element in _UNPACKED else encode_packed
-
-
-def _require_list(values: object) -> None:
-    # A text, bytes or a set can be walked too, but is no list of values.
-    if not isinstance(values, list | tuple):
-        raise TypeError
-
-
-_Read = tuple[Any, int]
-
-
-def _read_integer(data: bytes, offset: int) -> _Read:
-    value, end = read_varint(data, offset)
-    return to_signed(value), end
-
-
-def _read_int32(data: bytes, offset: int) -> _Read:
-    value, end = _read_integer(data, offset)
-    if not -_INT32_BOUND <= value < _INT32_BOUND:
-        raise OverflowError
-    return value, end
-
-
-def _read_bool(data: bytes, offset: int) -> _Read:
-    value, end = read_varint(data, offset)
-    return value != 0, end
-
-
-def _read_timestamp(data: bytes, offset: int) -> _Read:
-    seconds, end = _read_integer(data, offset)
-    return us_to_datetime(seconds * _US_PER_S), end
-
-
-def _read_text(data: bytes, offset: int) -> _Read:
-    payload, end = read_length_delimited(data, offset)
-    return payload.decode("utf-8"), end
-
-
-def _read_float64(data: bytes, offset: int) -> _Read:
-    return _F64.unpack_from(data, offset)[0], offset + 8
-
-
-def _read_float32(data: bytes, offset: int) -> _Read:
-    return _F32.unpack_from(data, offset)[0], offset + 4
-
-
-_READERS: dict[Dtype, Callable[[bytes, int], _Read]] = {
-    Dtype.BYTES: read_length_delimited,
-    Dtype.STRING: _read_text,
-    Dtype.INT32: _read_int32,
-    Dtype.INT64: _read_integer,
-    Dtype.FLOAT64: _read_float64,
-    Dtype.FLOAT32: _read_float32,
-    Dtype.BOOL: _read_bool,
-    Dtype.UNIX_TIMESTAMP: _read_timestamp,
-}
-
-
-def _list_reader(element: Dtype) -> Callable[[bytes, int], _Read]:
-    read = _READERS[element]
-    is_packed = element not in _UNPACKED
-
-    def read_list(data: bytes, offset: int) -> _Read:
-        message, end = read_length_delimited(data, offset)
-        values: list[Any] = []
-        position = 0
-        while position < len(message):
-            if message[position : position + 1] != _ELEMENT_TAG:
-                msg = f"stored bytes are not a list of {element.value}: {message[:12]!r}"
-                raise CorruptRowError(msg)
-            if is_packed:
-                packed, position = read_length_delimited(message, position + 1)
-                values.extend(_read_all(read, packed))
-            else:
-                value, position = read(message, position + 1)
-                values.append(value)
-        return values, end
-
-    return read_list
-
-
-def _read_all(read: Callable[[bytes, int], _Read], packed: bytes) -> list[Any]:
-    values = []
-    offset = 0
-    while offset < len(packed):
-        value, offset = read(packed, offset)
-        values.append(value)
-    return values
+def _has_null_element(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_null_element(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        # A tuple is a key and a value of a map, which may be null.
+        is_list = isinstance(value, list)
+        return any(_has_null_element(item) or (is_list and item is None) for item in value)
+    return False

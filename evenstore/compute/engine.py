@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import redis
 from feast import (
     BatchFeatureView,
     Entity,
@@ -27,15 +28,22 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
+from pydantic import Field, ValidationError
 from typing_extensions import override
 
 from evenstore.clock import SystemClock, clock_from_environment, datetime_to_us
-from evenstore.compute.run import RunSummary, ViewRun
+from evenstore.compute.bad_rows import BadRowPolicy
+from evenstore.compute.lock import LockSettings, hold_view
+from evenstore.compute.pace import PaceLimits
+from evenstore.compute.plan import LateRowPolicy, LateRows
+from evenstore.compute.run import RunOptions, ViewRun
+from evenstore.compute.summary import RunSummary, tell_on_stderr
 from evenstore.compute.watermark import delete_all_watermarks, delete_watermarks
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import ConfigurationError
 from evenstore.feast_versions import check_feast_version
-from evenstore.online.store import RedisOnlineStore
+from evenstore.offline.retry import list_again, retry_on_change
+from evenstore.online.store import RedisOnlineStore, stored_view
 from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.source import open_source
 
@@ -43,6 +51,7 @@ __all__ = ["DuckDBComputeEngine", "DuckDBComputeEngineConfig", "ViewJob"]
 
 check_feast_version()
 
+_US_PER_S = 1_000_000
 _View = BatchFeatureView | StreamFeatureView | FeatureView
 
 
@@ -57,6 +66,42 @@ class DuckDBComputeEngineConfig(FeastConfigBaseModel):
 
     threads: int | None = None
     """DuckDB's threads in one run. Default: one per core."""
+
+    temp_directory: str | None = None
+    """Folder that DuckDB spills to. Default: `.tmp` in the working folder."""
+
+    late_rows: Literal["files", "created", "look_back"] = "files"
+    """How late rows are found in a file that was rewritten; a new file is always read whole.
+    `files`: it is read whole again, and every late row and correction is seen. `created`: only rows
+    created since the last run. `look_back`: only rows of the last `look_back_s`.
+    """
+
+    commit_lag_s: float = 0.0
+    """Of `late_rows: created`: longest time from a row's created timestamp to when it can be read,
+    in seconds. A row that takes longer is never seen.
+    """
+
+    look_back_s: float = 0.0
+    """Of `late_rows: look_back`: how long after its event timestamp a row may arrive, in seconds. A
+    row that takes longer is never seen.
+    """
+
+    on_bad_row: Literal["fail", "skip"] = "fail"
+    """What a row that cannot be encoded does to a run. `skip` counts it, names the first ones, and
+    leaves the entity's older row in service.
+    """
+
+    max_rows_per_s: int | None = Field(default=None, gt=0)
+    """Rows written in a second, on average. Default: no bound."""
+
+    max_redis_latency_ms: float | None = Field(default=None, gt=0)
+    """A run backs off while Redis takes longer to answer a PING. Default: it does not ask."""
+
+    lock_timeout_s: float = Field(default=3600.0, ge=0)
+    """Longest wait for another run of the same view, in seconds."""
+
+    lock_lease_s: float = Field(default=30.0, ge=1)
+    """How long a run that was killed keeps others of its view waiting, in seconds."""
 
 
 class ViewJob(MaterializationJob):
@@ -95,7 +140,8 @@ class DuckDBComputeEngine(ComputeEngine):
     interval.
 
     Raises:
-        ConfigurationError: The online store is not evenstore's, whose write rule a run relies on.
+        ConfigurationError: The online store is not evenstore's, whose write rule a run relies on,
+            or a setting has no meaning.
     """
 
     def __init__(
@@ -115,7 +161,18 @@ class DuckDBComputeEngine(ComputeEngine):
                 msg, hint="online_store: {type: evenstore.online.store.RedisOnlineStore}"
             )
         self._store = online_store
-        self._limits = SessionLimits(settings.get("memory_limit"), settings.get("threads"))
+        chosen = _check_settings(settings)
+        self._limits = SessionLimits(chosen.memory_limit, chosen.threads, chosen.temp_directory)
+        self._lock = LockSettings(chosen.lock_timeout_s, chosen.lock_lease_s)
+        self._options = RunOptions(
+            LateRowPolicy(
+                LateRows(chosen.late_rows),
+                commit_lag_us=round(chosen.commit_lag_s * _US_PER_S),
+                look_back_us=round(chosen.look_back_s * _US_PER_S),
+            ),
+            BadRowPolicy(chosen.on_bad_row),
+            PaceLimits(chosen.max_rows_per_s, chosen.max_redis_latency_ms),
+        )
 
     @override
     def update(
@@ -144,25 +201,49 @@ class DuckDBComputeEngine(ComputeEngine):
     ) -> MaterializationJob:
         _require_plain_view(task.feature_view)
         _keep_serving(registry, task)
+        client = self._store.client(self.repo_config)
+        # Held before the files are listed: what is loaded is what there is when the wait is over.
+        with hold_view(client, task.project, task.feature_view.name, self._lock):
+            summary = retry_on_change(functools.partial(self._load, task, client))
+        tell_on_stderr(f"{summary}\n")
+        return ViewJob(task, summary)
+
+    def _load(self, task: MaterializationTask, client: redis.Redis) -> RunSummary:
         # Taken before the files are listed: a later snapshot must never have the lower sequence.
         sequence_us = SystemClock().now_us()
         repo_path = Path(self.repo_config.repo_path or ".")
         view = compile_feature_view(task.feature_view)
+        stored = stored_view(self.repo_config, task.feature_view)
         run = ViewRun(
-            client=self._store.client(self.repo_config),
+            client=client,
+            encoder=self._store.encoder(self.repo_config, stored),
+            writer=self._store.writer(self.repo_config, stored),
             project=task.project,
             view=view,
-            source=open_source(task.feature_view, view, repo_path),
+            source=list_again(functools.partial(open_source, task.feature_view, view, repo_path)),
             clock=clock_from_environment(),
             sequence_us=sequence_us,
             limits=self._limits,
+            options=self._options,
         )
-        summary = run.execute(
+        return run.execute(
             start_us=datetime_to_us(task.start_time, naive_is_utc=True),
             end_us=datetime_to_us(task.end_time, naive_is_utc=True),
         )
-        sys.stderr.write(f"{summary}\n")
-        return ViewJob(task, summary)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> DuckDBComputeEngineConfig:
+    """Check the settings as Feast hands them over: as they stand in the file."""
+    names = DuckDBComputeEngineConfig.model_fields
+    try:
+        return DuckDBComputeEngineConfig(**{k: v for k, v in settings.items() if k in names})
+    except ValidationError as exc:
+        (first, *_) = exc.errors()
+        name = ".".join(str(part) for part in first["loc"])
+        msg = f"batch_engine: `{name}`: {first['msg']}"
+        raise ConfigurationError(
+            msg, hint="docs/reference/settings.md lists what it can be"
+        ) from exc
 
 
 def _require_plain_view(view: Any) -> None:

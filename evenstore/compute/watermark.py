@@ -2,10 +2,11 @@
 
 After a FLUSH, an eviction or a failover that lost writes the watermark is gone with the rows, and
 the next run loads all again. One Redis hash per project, one field per view, JSON. A watermark is
-written only after the rows it speaks of; two runs of one view at the same time can only set it
-back, which costs a second reading and loses nothing. A store that is emptied during a run would
-keep a watermark without the rows written before: so a run marks the store when it begins, and moves
-the watermark only where its mark still is.
+written only after the rows it speaks of; two runs of one view at the same time (a lock keeps them
+apart, `evenstore.compute.lock`, but only for economy) can only set it back, which costs a second
+reading and loses nothing. A store that is emptied during a run would keep a watermark without the
+rows written before: so a run marks the store when it begins, and moves the watermark only where its
+mark still is.
 """
 
 from __future__ import annotations
@@ -52,12 +53,21 @@ class Watermark:
         files: The source files read, by absolute path.
         fingerprint: The view's schema then; with another one all is loaded again.
         sequence_us: The ingest sequence of the last run.
+        created_end_us: The greatest created timestamp of the files read, None where they do not
+            say.
+        event_start_us: The earliest event timestamp asked for so far, None where it is not known.
     """
 
     event_end_us: int
     files: Mapping[str, FileVersion]
     fingerprint: str
     sequence_us: int
+    created_end_us: int | None = None
+    event_start_us: int | None = None
+
+    def covers(self, start_us: int) -> bool:
+        """Tell whether an interval from an instant on holds nothing that was not asked for yet."""
+        return self.event_start_us is not None and self.event_start_us <= start_us
 
 
 def read_watermark(client: redis.Redis, project: str, view_name: str) -> Watermark | None:
@@ -75,11 +85,15 @@ def read_watermark(client: redis.Redis, project: str, view_name: str) -> Waterma
         data = json.loads(str(text, "utf-8") if isinstance(text, bytes) else str(text))
         if data["version"] != _VERSION:
             return None
+        created_end_us = data.get("created_end_us")
+        event_start_us = data.get("event_start_us")
         return Watermark(
             event_end_us=int(data["event_end_us"]),
             files={path: (int(size), int(mtime)) for path, (size, mtime) in data["files"].items()},
             fingerprint=str(data["fingerprint"]),
             sequence_us=int(data["sequence_us"]),
+            created_end_us=None if created_end_us is None else int(created_end_us),
+            event_start_us=None if event_start_us is None else int(event_start_us),
         )
     except (ValueError, KeyError, TypeError) as exc:
         msg = f"{view_name}: the stored watermark cannot be read"
@@ -130,6 +144,8 @@ def write_watermark(
             "files": dict(watermark.files),
             "fingerprint": watermark.fingerprint,
             "sequence_us": watermark.sequence_us,
+            "created_end_us": watermark.created_end_us,
+            "event_start_us": watermark.event_start_us,
         },
         separators=(",", ":"),
     )

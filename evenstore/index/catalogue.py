@@ -33,7 +33,7 @@ __all__ = [
     "write_catalogue",
 ]
 
-_VERSION = 1
+_VERSION = 2
 _NAME = "catalogue.json"
 _INDEX = '"index": '
 SEGMENTS = "segments"

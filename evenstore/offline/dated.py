@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from evenstore.duckdb_session import SessionLimits, open_session
+from evenstore.offline.retry import unchanged_sources
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.request import ViewRead
 from evenstore.sql.entities import build_entities_sql
@@ -34,13 +35,18 @@ def find_entities(
         event_timestamp_column: The name of the instants' column.
         limits: Memory and threads.
 
+    Raises:
+        SourceChangedError: A file was replaced or removed meanwhile.
+        SourceUnavailableError: A file cannot be read.
+
     Shapes:
         out: one row per distinct entity x (key columns of all views, instants); without keys one
             row.
     """
     keyed = [(source, read) for source, read in views if read.key_columns]
     found: list[pa.Table] = []
-    with open_session(limits, sources=[source for source, _ in views]) as session:
+    sources = [source for source, _ in views]
+    with unchanged_sources(sources), open_session(limits, sources=sources) as session:
         for source, read in keyed:
             sql = build_entities_sql(source, read, since_us=since_us, until_us=until_us)
             found.append(session.sql(sql).to_arrow_table())

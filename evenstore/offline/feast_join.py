@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from evenstore.offline.entity_source import is_parquet_path, read_entity_table
 from evenstore.offline.join_views import ViewJoins
 from evenstore.offline.joined import JoinedView
 from evenstore.offline.open_join import JoinOptions, ViewToJoin
-from evenstore.offline.retry import retry_on_change
+from evenstore.offline.retry import list_again, retry_on_change
 from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import Field, OnDemandViewSchema
@@ -34,10 +34,22 @@ from evenstore.schema.request import ViewRead, split_reference
 from evenstore.schema.source import open_source
 from evenstore.semantics import Knowledge
 
-__all__ = ["FeastJoin"]
+__all__ = ["FeastJoin", "SeenBetween"]
 
 _FEAST_EVENT_TIMESTAMP = "event_timestamp"
 _INSTANT = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBetween:
+    """Stands for entity rows: every entity seen between two instants, joined at the later one.
+
+    Units:
+        `since_us`, `until_us`: microseconds; both ends are inclusive.
+    """
+
+    since_us: int
+    until_us: int
 
 
 @dataclass(frozen=True)
@@ -92,17 +104,7 @@ class FeastJoin:
             return _run_query(entity_df, self.limits)
         return read_entity_table(entity_df)
 
-    def find_entity_rows(self, *, since_us: int, until_us: int) -> pa.Table:
-        """List the entities seen between two instants, each to be joined at the later one."""
-        return find_entities(
-            list(zip(self._sources(), self.reads, strict=True)),
-            since_us=since_us,
-            until_us=until_us,
-            event_timestamp_column=_FEAST_EVENT_TIMESTAMP,
-            limits=self.limits,
-        )
-
-    def run(self, entity_table: pa.Table) -> pa.Table:
+    def run(self, asked: pa.Table | SeenBetween) -> pa.Table:
         """Join; one output row per entity row, in order, values as the views' ttl leaves them.
 
         Raises:
@@ -111,51 +113,73 @@ class FeastJoin:
             SourceUnavailableError: A source's files are missing or unreadable.
             UnsupportedDtypeError: A source column cannot be widened exactly.
         """
-        joined = retry_on_change(lambda: self._joins(entity_table).run())
-        return self._append(entity_table, joined)
+        return retry_on_change(lambda: self._run(asked))
 
-    def stream(self, entity_table: pa.Table, slice_rows: int) -> Iterator[pa.Table]:
+    def stream(self, asked: pa.Table | SeenBetween, slice_rows: int) -> Iterator[pa.Table]:
         """Join; the result of `run` in slices of entity rows, of which one is held at a time."""
+        entity_table, joins = self._joins(asked)
         first_row = 0
-        for joined in self._joins(entity_table).stream(slice_rows):
+        for joined in joins.stream(slice_rows):
             rows = entity_table.slice(first_row, len(joined[0].event_us))
             first_row += rows.num_rows
             yield self._append(rows, joined)
         if not first_row:
             yield self.run(entity_table)
 
-    def explain(self, entity_table: pa.Table) -> str:
+    def explain(self, asked: pa.Table | SeenBetween) -> str:
         """Say how each view is joined and why."""
-        return self._joins(entity_table).explain()
+        return self._joins(asked)[1].explain()
 
-    def describe_sql(self, entity_table: pa.Table) -> str:
+    def describe_sql(self, asked: pa.Table | SeenBetween) -> str:
         """Return the statements that run."""
-        return self._joins(entity_table).sql()
+        return self._joins(asked)[1].sql()
 
-    def metadata(self, entity_table: pa.Table) -> RetrievalMetadata:
+    def metadata(self, asked: pa.Table | SeenBetween) -> RetrievalMetadata:
         """Describe the retrieval as Feast's saved datasets want it."""
-        name = find_event_timestamp_column(entity_table.schema)
-        bounds = pc.min_max(_as_timestamps(entity_table[name], name))
+        if isinstance(asked, SeenBetween):
+            until = _to_datetime(pa.scalar(asked.until_us, _INSTANT))
+            keys = dict.fromkeys(column for read in self.reads for column in read.key_columns)
+            return RetrievalMetadata(list(self.feature_refs), list(keys), until, until)
+        name = find_event_timestamp_column(asked.schema)
+        bounds = pc.min_max(_as_timestamps(asked[name], name))
         return RetrievalMetadata(
             features=list(self.feature_refs),
-            keys=[column for column in entity_table.column_names if column != name],
+            keys=[column for column in asked.column_names if column != name],
             min_event_timestamp=_to_datetime(bounds["min"]),
             max_event_timestamp=_to_datetime(bounds["max"]),
         )
 
     def _sources(self) -> list[SourceFiles]:
         return [
-            open_source(view, read.view, self.repo_path)
+            list_again(functools.partial(open_source, view, read.view, self.repo_path))
             for view, read in zip(self.feature_views, self.reads, strict=True)
         ]
 
-    def _joins(self, entity_table: pa.Table) -> ViewJoins:
+    def _run(self, asked: pa.Table | SeenBetween) -> pa.Table:
+        entity_table, joins = self._joins(asked)
+        return self._append(entity_table, joins.run())
+
+    def _joins(self, asked: pa.Table | SeenBetween) -> tuple[pa.Table, ViewJoins]:
+        """Return the entity rows, and the joins to them; both are of the same files."""
+        sources = self._sources()
+        entity_table = asked
+        if isinstance(asked, SeenBetween):
+            entity_table = find_entities(
+                list(zip(sources, self.reads, strict=True)),
+                since_us=asked.since_us,
+                until_us=asked.until_us,
+                event_timestamp_column=_FEAST_EVENT_TIMESTAMP,
+                limits=self.limits,
+            )
+        return entity_table, self._view_joins(entity_table, sources)
+
+    def _view_joins(self, entity_table: pa.Table, sources: Sequence[SourceFiles]) -> ViewJoins:
         name = find_event_timestamp_column(entity_table.schema)
         instants_us = to_instants_us(
             _as_timestamps(entity_table[name], name), name, naive_is_utc=True
         )
         views = []
-        for source, read in zip(self._sources(), self.reads, strict=True):
+        for source, read in zip(sources, self.reads, strict=True):
             entity_columns = tuple(
                 Field(column, key.dtype)
                 for column, key in zip(read.key_columns, read.view.join_keys, strict=True)
@@ -275,8 +299,22 @@ def _as_timestamps(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
     try:
-        instants = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
+        return _parse_instants(column)
     except ValueError as exc:
         msg = f"entity rows: column `{name}` holds text that is no ISO 8601 instant: {exc}"
         raise EntityRowsError(msg, hint="for example 2024-01-31T12:00:00Z") from exc
+
+
+def _parse_instants(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        instants = pd.to_datetime(texts.to_pandas(), utc=True, format="ISO8601")
+    except pd.errors.OutOfBoundsDatetime:
+        # pandas parses to nanoseconds, which end in 2262.
+        parsed = [None if text is None else _parse_instant(text) for text in texts.to_pylist()]
+        return pa.chunked_array([pa.array(parsed, _INSTANT)])
     return pa.chunked_array([pa.array(instants)])
+
+
+def _parse_instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

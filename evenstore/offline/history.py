@@ -24,7 +24,7 @@ from evenstore.offline.join_views import ViewJoins
 from evenstore.offline.joined import JoinedFeature, JoinedView
 from evenstore.offline.limits import session_limits, uses_side_index
 from evenstore.offline.open_join import JoinOptions, ViewToJoin
-from evenstore.offline.retry import retry_on_change
+from evenstore.offline.retry import list_again, retry_on_change
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import footers_of
@@ -204,7 +204,9 @@ def open_history(
     for name in {read.view.name for read in request.reads if "@" in read.view.name}:
         views[name] = find_pinned_view(store.registry, store.project, name)
     sources = tuple(
-        open_source(views[read.view.name], read.view, Path(store.repo_path))
+        list_again(
+            functools.partial(open_source, views[read.view.name], read.view, Path(store.repo_path))
+        )
         for read in request.reads
     )
     options = JoinOptions(

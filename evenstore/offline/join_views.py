@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
 from evenstore.duckdb_session import open_session
-from evenstore.errors import OfflineStoreError, SourceChangedError, SourceUnavailableError
 from evenstore.offline.join import ViewJoin
 from evenstore.offline.joined import JoinedView, decide
 from evenstore.offline.open_join import JoinOptions, ViewToJoin, open_join
-from evenstore.schema.footer import fingerprint_files
+from evenstore.offline.retry import unchanged_sources
+from evenstore.schema.files import SourceFiles
 from evenstore.sql.relation import AS_OF_US
 
 __all__ = ["ViewJoins"]
@@ -40,7 +40,7 @@ class ViewJoins:
             SourceUnavailableError: A file cannot be read.
             UnsupportedDtypeError: A list holds a null.
         """
-        with self._unchanged_sources(), self._session() as session:
+        with unchanged_sources(self._sources), self._session() as session:
             joined = []
             for join in self._open(session):
                 join.find_winners()
@@ -60,7 +60,7 @@ class ViewJoins:
             SourceUnavailableError: A file cannot be read.
             UnsupportedDtypeError: A list holds a null.
         """
-        with self._unchanged_sources(), self._session() as session:
+        with unchanged_sources(self._sources), self._session() as session:
             joins = list(self._open(session))
             for join in joins:
                 join.find_winners()
@@ -81,33 +81,16 @@ class ViewJoins:
         with self._session() as session:
             return ";\n\n".join(join.sql() for join in self._open(session))
 
-    @contextmanager
-    def _unchanged_sources(self) -> Iterator[None]:
-        """Vouch that a block that reads files more than once has read the same files."""
-        try:
-            yield
-        except OfflineStoreError as exc:
-            _check_files(self.views, cause=exc)
-            raise
-        _check_files(self.views, cause=None)
+    @property
+    def _sources(self) -> list[SourceFiles]:
+        return [view.source for view in self.views]
 
     def _session(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return open_session(self.options.limits, sources=[view.source for view in self.views])
+        return open_session(self.options.limits, sources=self._sources)
 
     def _open(self, session: duckdb.DuckDBPyConnection) -> Iterator[ViewJoin]:
         for number, view in enumerate(self.views):
             yield open_join(session, view, self.options, number=number)
-
-
-def _check_files(views: Sequence[ViewToJoin], *, cause: Exception | None) -> None:
-    for source in dict.fromkeys(view.source for view in views):
-        try:
-            is_same = not source.identities or fingerprint_files(source) == source.identities
-        except SourceUnavailableError:
-            is_same = False
-        if not is_same:
-            msg = f"{source.name}: a file was replaced or removed while it was read"
-            raise SourceChangedError(msg, hint="run again") from cause
 
 
 def _decide(join: ViewJoin, table: pa.Table, first_row: int) -> JoinedView:

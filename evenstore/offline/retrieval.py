@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import OnDemandFeatureView
+from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage, ValidationReference
@@ -19,8 +22,9 @@ from typing_extensions import override
 
 from evenstore.duckdb_session import SessionLimits, open_session
 from evenstore.errors import OfflineStoreError
-from evenstore.offline.feast_join import FeastJoin
-from evenstore.offline.retry import retry_on_change
+from evenstore.offline.feast_join import FeastJoin, SeenBetween
+from evenstore.offline.pull import open_pull
+from evenstore.offline.retry import list_again, retry_on_change, unchanged_sources
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.source import resolve_path
 from evenstore.schema.values import holds_records
@@ -150,14 +154,14 @@ class HistoricalJob(_StreamedJob):
 
     Args:
         join: What is joined.
-        entity_table: The entity rows.
+        asked: The entity rows, or between which instants entities are to be found.
     """
 
-    def __init__(self, join: FeastJoin, entity_table: pa.Table) -> None:
+    def __init__(self, join: FeastJoin, asked: pa.Table | SeenBetween) -> None:
         super().__init__(join.repo_path)
         self._join = join
-        self._entity_table = entity_table
-        self._metadata = join.metadata(entity_table)
+        self._asked = asked
+        self._metadata = join.metadata(asked)
 
     def with_statuses(self) -> HistoricalJob:
         """Return the same retrieval with `<feature>__status` and `<feature>__event_timestamp`.
@@ -166,24 +170,24 @@ class HistoricalJob(_StreamedJob):
         in Feast's `FieldStatus`.
         """
         join = dataclasses.replace(self._join, with_statuses=True)
-        return HistoricalJob(join, self._entity_table)
+        return HistoricalJob(join, self._asked)
 
     def explain(self) -> str:
         """Say in plain text how each view is joined, and why so."""
-        return self._join.explain(self._entity_table)
+        return self._join.explain(self._asked)
 
     @override
     def slices(self, slice_rows: int = _SLICE_ROWS) -> Iterator[pa.Table]:
-        yield from self._join.stream(self._entity_table, slice_rows)
+        yield from self._join.stream(self._asked, slice_rows)
 
     @override
     def to_sql(self) -> str:
         """Return the statements that run, for every view: winners, ties, fetch."""
-        return self._join.describe_sql(self._entity_table)
+        return self._join.describe_sql(self._asked)
 
     @override
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return self._join.run(self._entity_table)
+        return self._join.run(self._asked)
 
     @property
     @override
@@ -197,27 +201,34 @@ class HistoricalJob(_StreamedJob):
 
 
 class PullJob(_StreamedJob):
-    """A plain selection from one source.
+    """A plain selection from one source, of the files that it has when the result is asked for.
 
     Args:
         pull: What is selected.
         source: From where.
         limits: Memory and threads.
-        repo_path: What relative paths of saved datasets are relative to.
+        repo_path: What relative paths are relative to.
+
+    Raises:
+        SourceUnavailableError: There are no files, or one is no Parquet file.
+        SchemaError: A column is missing, or files disagree.
+        UnsupportedDtypeError: A timestamp column holds no timestamps.
     """
 
     def __init__(
-        self, pull: Pull, source: SourceFiles, limits: SessionLimits, repo_path: Path | None
+        self, pull: Pull, source: DataSource, limits: SessionLimits, repo_path: Path | None
     ) -> None:
         super().__init__(repo_path)
         self._pull = pull
         self._source = source
         self._limits = limits
+        # Columns that do not fit are refused by the call, not when the result is asked for.
+        self._open()
 
     @override
     def slices(self, slice_rows: int = _SLICE_ROWS) -> Iterator[pa.Table]:
-        with open_session(self._limits, sources=[self._source]) as session:
-            reader = session.sql(self.to_sql()).to_arrow_reader(slice_rows)
+        with self._selected() as selected:
+            reader = selected.to_arrow_reader(slice_rows)
             n_slices = 0
             for batch in reader:
                 n_slices += 1
@@ -228,12 +239,11 @@ class PullJob(_StreamedJob):
     @override
     def to_sql(self) -> str:
         """Return the SQL that runs."""
-        return build_pull_sql(self._pull, self._source)
+        return build_pull_sql(self._pull, self._open())
 
     @override
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        with open_session(self._limits, sources=[self._source]) as session:
-            return session.sql(self.to_sql()).to_arrow_table()
+        return retry_on_change(self._run)
 
     @property
     @override
@@ -246,6 +256,19 @@ class PullJob(_StreamedJob):
         return RetrievalMetadata(
             features=list(self._pull.features), keys=list(self._pull.join_keys)
         )
+
+    def _run(self) -> pa.Table:
+        with self._selected() as selected:
+            return selected.to_arrow_table()
+
+    def _open(self) -> SourceFiles:
+        return list_again(lambda: open_pull(self._source, self._repo_path, self._pull))
+
+    @contextmanager
+    def _selected(self) -> Iterator[duckdb.DuckDBPyRelation]:
+        sources = [self._open()]
+        with unchanged_sources(sources), open_session(self._limits, sources=sources) as session:
+            yield session.sql(build_pull_sql(self._pull, *sources))
 
 
 def _write(reader: pa.RecordBatchReader, target: Path) -> None:

@@ -23,11 +23,10 @@ from typing_extensions import override
 from evenstore.clock import datetime_to_us
 from evenstore.errors import EntityRowsError
 from evenstore.feast_versions import check_feast_version
-from evenstore.offline.feast_join import FeastJoin
+from evenstore.offline.feast_join import FeastJoin, SeenBetween
 from evenstore.offline.limits import session_limits, uses_side_index
 from evenstore.offline.logged_features import write_logged_features
 from evenstore.offline.publish import publish_rows
-from evenstore.offline.pull import open_pull
 from evenstore.offline.retrieval import HistoricalJob, PullJob
 from evenstore.schema.on_demand_registry import compile_requested_views
 from evenstore.schema.source import batch_source
@@ -89,8 +88,8 @@ class DuckDBOfflineStore(OfflineStore):
 
         Naive timestamps are read as UTC, as Feast demands. Entity rows are read at once, SQL
         included; the join runs when the job is asked for its result. Without entity rows, every
-        entity with an event between `start_date` and `end_date` (inclusive) is joined at
-        `end_date`, as in Feast's own stores.
+        entity with an event between `start_date` and `end_date` (inclusive) is found then too, and
+        joined at `end_date`, as in Feast's own stores.
 
         Args:
             config: The repository's configuration.
@@ -133,8 +132,7 @@ class DuckDBOfflineStore(OfflineStore):
         if since_us > until_us:
             msg = f"retrieval by dates: {start} is after {end}"
             raise EntityRowsError(msg, hint="start_date comes first")
-        entity_table = join.find_entity_rows(since_us=since_us, until_us=until_us)
-        return HistoricalJob(join, entity_table)
+        return HistoricalJob(join, SeenBetween(since_us, until_us))
 
     @staticmethod
     @override
@@ -227,5 +225,4 @@ def _bound_us(bound: datetime | None) -> int | None:
 
 
 def _pull_job(config: RepoConfig, data_source: DataSource, pull: Pull) -> RetrievalJob:
-    source = open_pull(data_source, config.repo_path, pull)
-    return PullJob(pull, source, session_limits(config), config.repo_path)
+    return PullJob(pull, data_source, session_limits(config), config.repo_path)

@@ -10,27 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evenstore.codec.entity_key import EntityKeyEncoder, check_key_value
-from evenstore.codec.feast_row import FeastRowLayout, decode_timestamp
-from evenstore.codec.feast_value import value_decoder
-from evenstore.errors import CorruptRowError, EntityRowsError, FutureRowError, UnsupportedDtypeError
+from evenstore.codec.entity_key import check_key_value
+from evenstore.errors import EntityRowsError, UnsupportedDtypeError
 from evenstore.online.connection import Command
-from evenstore.schema.model import Field
+from evenstore.online.key_group import KeyGroup, open_key_group
+from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
+from evenstore.schema.model import Field, Layout
 from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
 from evenstore.schema.request import Column, FeatureRequest, ViewRead
-from evenstore.semantics import Status, decide_status, is_within_ttl
+from evenstore.semantics import Status
 
 __all__ = [
-    "DEFAULT_MAX_SKEW_US",
     "FeatureColumn",
     "FeatureVectors",
     "LookupBatch",
     "OnlineLookup",
-    "ViewDecoder",
 ]
-
-DEFAULT_MAX_SKEW_US = 60_000_000
-"""How much later than now a row may be: clocks of writers and readers differ by less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,93 +64,6 @@ class FeatureVectors:
     columns: tuple[FeatureColumn, ...]
 
 
-class ViewDecoder:
-    """Turns the stored fields of one view's row into values and statuses.
-
-    Args:
-        read: The view and the features asked for.
-        max_skew_us: How much later than the request a stored row may be before it is refused.
-    """
-
-    def __init__(self, read: ViewRead, max_skew_us: int = DEFAULT_MAX_SKEW_US) -> None:
-        layout = FeastRowLayout(read.view)
-        self.read = read
-        # What to ask Redis for, in this order.
-        self.fields: tuple[bytes, ...] = (
-            layout.timestamp_field,
-            *(layout.feature_fields[field.name] for field in read.features),
-        )
-        self._decoders = [value_decoder(field.dtype) for field in read.features]
-        self._max_skew_us = max_skew_us
-
-    def decode(
-        self, stored: Sequence[bytes | None], as_of_us: int
-    ) -> tuple[int | None, list[Any], list[Status]]:
-        """Decode one row.
-
-        Args:
-            stored: The replies for `fields`.
-            as_of_us: The instant of the request's receipt.
-
-        Returns:
-            The event timestamp (None where there is no row), the values, and their statuses.
-
-        Raises:
-            CorruptRowError: Stored bytes are not of the declared type.
-            FutureRowError: The row is later than the instant by more than the allowed skew.
-        """
-        timestamp, values = stored[0], stored[1:]
-        if timestamp is None:
-            return None, [None] * len(values), [Status.NOT_FOUND] * len(values)
-        event_us = self._event_us(timestamp)
-        if event_us > as_of_us + self._max_skew_us:
-            msg = f"{self.read.view.name}: a stored row is later than the instant of the request"
-            raise FutureRowError(msg, hint="is the gateway's clock right, or frozen in the past?")
-        view = self.read.view
-        is_expired = not is_within_ttl(
-            event_us=event_us, as_of_us=as_of_us, ttl_us=view.enforced_ttl_us
-        )
-        # Withheld values are not even decoded: a feature retyped since then concerns nobody.
-        decoded = [None] * len(values)
-        if not (is_expired and view.withholds_expired):
-            decoded = [self._value(i, data) for i, data in enumerate(values)]
-        statuses = [
-            decide_status(is_found=data is not None, is_expired=is_expired, is_null=value is None)
-            for data, value in zip(values, decoded, strict=True)
-        ]
-        return event_us, decoded, statuses
-
-    def _event_us(self, timestamp: bytes) -> int:
-        try:
-            return decode_timestamp(timestamp)
-        except CorruptRowError as exc:
-            msg = f"{self.read.view.name}: {exc.message}"
-            raise CorruptRowError(msg, hint=exc.hint) from exc
-
-    def _value(self, position: int, data: bytes | None) -> Any:
-        if data is None:
-            return None
-        try:
-            return self._decoders[position](data)
-        except CorruptRowError as exc:
-            where = f"{self.read.view.name}:{self.read.features[position].name}"
-            msg = f"{where}: {exc.message}"
-            raise CorruptRowError(msg, hint=exc.hint) from exc
-
-
-class _KeyGroup:
-    """Views that share a Redis hash: read by one HMGET per entity."""
-
-    def __init__(self, project: str, first: ViewRead) -> None:
-        self.columns = first.key_columns
-        self.join_keys = first.view.join_keys
-        self.encoder = EntityKeyEncoder(first.view.join_keys, project)
-        self.decoders: list[ViewDecoder] = []
-
-    def fields(self) -> tuple[bytes, ...]:
-        return tuple(field for decoder in self.decoders for field in decoder.fields)
-
-
 class OnlineLookup:
     """Everything about one request's schema that can be done before it comes.
 
@@ -164,21 +73,26 @@ class OnlineLookup:
     Args:
         project: The Feast project.
         request: What is asked for.
+        layout: How rows lie in Redis.
         max_skew_us: How much later than now a stored row may be before it is refused.
     """
 
     def __init__(
-        self, project: str, request: FeatureRequest, *, max_skew_us: int = DEFAULT_MAX_SKEW_US
+        self,
+        project: str,
+        request: FeatureRequest,
+        layout: Layout = Layout.PACKED,
+        *,
+        max_skew_us: int = DEFAULT_MAX_SKEW_US,
     ) -> None:
         self.request = request
-        groups: dict[tuple[object, ...], _KeyGroup] = {}
+        shared: dict[tuple[object, ...], list[ViewRead]] = {}
         for read in request.reads:
-            group = groups.setdefault(
-                (read.key_columns, read.view.join_keys), _KeyGroup(project, read)
-            )
-            group.decoders.append(ViewDecoder(read, max_skew_us))
-        self.groups = tuple(groups.values())
-        self.commands_tail = tuple(group.fields() for group in self.groups)
+            shared.setdefault((read.key_columns, read.view.join_keys), []).append(read)
+        self.groups = tuple(
+            open_key_group(layout, project, reads, max_skew_us=max_skew_us)
+            for reads in shared.values()
+        )
         self.on_demand = OnDemandStage(request)
 
     def begin(self, columns: Mapping[str, Sequence[Any]]) -> LookupBatch:
@@ -208,6 +122,15 @@ class OnlineLookup:
         return LookupBatch(self, keys, request_data, n_rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _GroupRead:
+    """Which replies are a group's, and which of its entities each row names."""
+
+    group: KeyGroup
+    replies: slice
+    entity_idx: list[int]
+
+
 class LookupBatch:
     """One request under way: `commands` to send, `finish` with their replies."""
 
@@ -223,22 +146,31 @@ class LookupBatch:
         self._request_data = request_data
         self.n_rows = n_rows
         self.commands: list[Command] = []
-        # Per group: for each entity row the position of its reply, so that an entity is read once.
-        self._reply_idx: list[list[int]] = []
-        for group, tail in zip(lookup.groups, lookup.commands_tail, strict=True):
-            self._add_group(group, tail)
+        self._reads = [self._add_group(group) for group in lookup.groups]
 
-    def _add_group(self, group: _KeyGroup, tail: tuple[bytes, ...]) -> None:
+    def _add_group(self, group: KeyGroup) -> _GroupRead:
+        # An entity is read once, however many rows name it.
         positions: dict[bytes, int] = {}
-        reply_idx = []
-        for row in range(self.n_rows):
-            key = group.encoder.encode([self._keys[column][row] for column in group.columns])
-            position = positions.get(key)
-            if position is None:
-                position = positions[key] = len(self.commands)
-                self.commands.append((b"HMGET", key, *tail))
-            reply_idx.append(position)
-        self._reply_idx.append(reply_idx)
+        entity_idx = [
+            positions.setdefault(
+                group.encoder.encode([self._keys[column][row] for column in group.columns]),
+                len(positions),
+            )
+            for row in range(self.n_rows)
+        ]
+        commands = group.commands(list(positions))
+        start = len(self.commands)
+        self.commands += commands
+        return _GroupRead(group, slice(start, start + len(commands)), entity_idx)
+
+    def learn(self, needed: RowSchemaNeeded, reply: object) -> None:
+        """Take note of a stored row's schema, for this request and all later ones.
+
+        Raises:
+            CorruptRowError: Redis does not know the schema.
+        """
+        for read in self._reads:
+            read.group.learn(needed, reply)
 
     def finish(self, replies: Sequence[Any], *, as_of_us: int) -> FeatureVectors:
         """Make the answer.
@@ -249,22 +181,22 @@ class LookupBatch:
 
         Raises:
             CorruptRowError: Stored bytes are not of the declared type; never misread.
+            FormatVersionError: A later version wrote them.
             FutureRowError: A stored row is later than the instant by more than the allowed skew.
+            RowSchemaNeeded: `learn` the answer of its command, then finish again.
         """
         features: dict[tuple[str, str], FeatureValues] = {}
         event_us: dict[str, list[int | None]] = {}
-        for group, reply_idx in zip(self._lookup.groups, self._reply_idx, strict=True):
-            start = 0
-            for decoder in group.decoders:
-                stop = start + len(decoder.fields)
-                rows = {i: decoder.decode(replies[i][start:stop], as_of_us) for i in set(reply_idx)}
-                name = decoder.read.output_name
-                event_us[name] = [rows[i][0] for i in reply_idx]
-                for j, field in enumerate(decoder.read.features):
+        for read in self._reads:
+            rows_by_view = read.group.decode(replies[read.replies], as_of_us)
+            for view_read, rows in zip(read.group.reads, rows_by_view, strict=True):
+                name = view_read.output_name
+                event_us[name] = [rows[i][0] for i in read.entity_idx]
+                for j, field in enumerate(view_read.features):
                     features[name, field.name] = FeatureValues(
-                        [rows[i][1][j] for i in reply_idx], [rows[i][2][j] for i in reply_idx]
+                        [rows[i][1][j] for i in read.entity_idx],
+                        [rows[i][2][j] for i in read.entity_idx],
                     )
-                start = stop
         features.update(self._lookup.on_demand.apply(features, self._request_data, self.n_rows))
         no_event: list[int | None] = [None] * self.n_rows
         return FeatureVectors(

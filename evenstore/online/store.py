@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import redis
 from feast import Entity, FeatureView, RepoConfig
+from feast.errors import VersionedOnlineReadNotSupported
+from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.online_store import OnlineStore
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
+from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel
-from feast.utils import _get_entity_key_protos, _get_unique_entities
-from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
 from evenstore.clock import Clock, SystemClock, clock_from_environment, us_to_datetime
-from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.codec.feast_row import FeastRowLayout
-from evenstore.errors import CodecError, UnknownFeatureError
+from evenstore.codec.feast_value import value_encoder
+from evenstore.codec.packed_row import view_id
+from evenstore.codec.rows import RowEncoder
+from evenstore.errors import CodecError, ConfigurationError
 from evenstore.feast_versions import check_feast_version
-from evenstore.online.connection import execute, open_redis
-from evenstore.online.lookup import DEFAULT_MAX_SKEW_US, ViewDecoder
-from evenstore.online.purge import delete_project, delete_view
+from evenstore.online.connection import execute_raw, open_redis
+from evenstore.online.deletion import Deletion
+from evenstore.online.key_group import open_key_group
+from evenstore.online.purge import delete_project
 from evenstore.online.push import PushedRow, PushedRowEncoder, read_key_values
-from evenstore.online.writer import RowWriter
+from evenstore.online.removal import Removal
+from evenstore.online.sdk_read import AskedView, SdkRead, decode_group, open_view_read
+from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US, RowAnswer
+from evenstore.online.writer import RowWriter, open_encoder
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_feature_view
-from evenstore.schema.model import FeatureViewSchema, Field
-from evenstore.schema.request import ViewRead
+from evenstore.schema.model import FeatureViewSchema, Field, Layout
 from evenstore.schema.source import check_source_types
 from evenstore.semantics import Status
 
-__all__ = ["RedisOnlineStore", "RedisOnlineStoreConfig"]
+__all__ = ["RedisOnlineStore", "RedisOnlineStoreConfig", "stored_view"]
 
 check_feast_version()
 
-_FIELD_STATUS = {status: FieldStatus.Value(status.name) for status in Status}
+_US_PER_S = 1_000_000
+_MAX_PREPARED = 256
+_EMBEDDED = "embedded"
+_KEY_VERSION = 3
 
 
 class RedisOnlineStoreConfig(FeastConfigBaseModel):
@@ -56,8 +67,19 @@ class RedisOnlineStoreConfig(FeastConfigBaseModel):
     Feast's `host:port,key=value`.
     """
 
+    layout: Literal["packed", "feast"] = "packed"
+    """How rows lie in Redis: `packed` is small and fast, `feast` is stock Feast's own."""
+
     timeout_s: float = 10.0
     """Longest wait for a connection and for a reply, in seconds."""
+
+    expiry_grace_s: float | None = None
+    """How long after its ttl Redis may forget a row by itself, in seconds. Default: never. Only in
+    the packed layout, and never while the clock is frozen.
+    """
+
+    tombstone_s: float = 604800.0
+    """How long a deleted entity's tombstone keeps older rows from bringing it back, in seconds."""
 
 
 class RedisOnlineStore(OnlineStore):
@@ -66,10 +88,12 @@ class RedisOnlineStore(OnlineStore):
     One object per feature store and process; its client is a thread-safe pool that survives forks.
     """
 
-    _versioned_read_supported = False
+    _versioned_read_supported = True
 
     def __init__(self) -> None:
+        self._urls: dict[str, str] = {}
         self._clients: dict[str, redis.Redis] = {}
+        self._prepared: dict[tuple[Any, ...], tuple[tuple[Any, ...], SdkRead]] = {}
         self._clock: Clock = clock_from_environment()
 
     def client(self, config: RepoConfig) -> redis.Redis:
@@ -80,10 +104,37 @@ class RedisOnlineStore(OnlineStore):
             ConfigurationError: The connection string has no known form.
         """
         settings = config.online_store
-        url = resolve_connection(settings.connection_string, Path(config.repo_path or "."))
+        if config.entity_key_serialization_version != _KEY_VERSION:
+            msg = f"entity_key_serialization_version is {config.entity_key_serialization_version}"
+            raise ConfigurationError(
+                msg, hint=f"set it to {_KEY_VERSION}: Feast deprecates the others"
+            )
+        # Where the embedded Redis is may change at any time; all else is where it is said to be.
+        url = self._urls.get(settings.connection_string)
+        if url is None:
+            url = resolve_connection(settings.connection_string, Path(config.repo_path or "."))
+            if settings.connection_string != _EMBEDDED:
+                self._urls[settings.connection_string] = url
         if url not in self._clients:
             self._clients[url] = open_redis(url, timeout_s=settings.timeout_s)
         return self._clients[url]
+
+    def encoder(self, config: RepoConfig, view: FeatureViewSchema) -> RowEncoder:
+        """Return what makes the bytes of a view's rows, thread-safe."""
+        settings = config.online_store
+        grace_s = settings.expiry_grace_s
+        is_frozen = not isinstance(self._clock, SystemClock)
+        return open_encoder(
+            view,
+            config.project,
+            Layout(settings.layout),
+            expiry_grace_us=None if grace_s is None or is_frozen else int(grace_s * _US_PER_S),
+        )
+
+    def writer(self, config: RepoConfig, view: FeatureViewSchema) -> RowWriter:
+        """Return what sends a view's rows; for one thread."""
+        layout = Layout(config.online_store.layout)
+        return RowWriter(self.client(config), config.project, view, layout)
 
     @override
     def online_write_batch(
@@ -104,15 +155,15 @@ class RedisOnlineStore(OnlineStore):
             OnlineStoreError: A row lacks a feature of its view (nothing is written then), or Redis
                 refused.
         """
-        view = compile_feature_view(table)
+        view = stored_view(config, table)
         encoder = PushedRowEncoder(
             view,
-            config.project,
+            self.encoder(config, view),
             latest_us=self._clock.now_us() + DEFAULT_MAX_SKEW_US,
             # Not the store's clock, which may be frozen: the sequence orders arrivals, not events.
             sequence_us=SystemClock().now_us(),
         )
-        RowWriter(self.client(config), view).write(encoder.encode(data))
+        self.writer(config, view).write(encoder.encode(data))
         if progress is not None:
             progress(len(data))
 
@@ -134,16 +185,19 @@ class RedisOnlineStore(OnlineStore):
             FutureRowError: A stored row is later than now plus the allowed skew.
             OnlineStoreError: Redis refused or cannot be reached.
         """
-        view = compile_feature_view(table)
+        view = stored_view(config, table)
         names = requested_features or [field.name for field in view.features]
         answers: list[tuple[datetime | None, dict[str, ValueProto] | None]] = []
-        for row in self._read(config, view, entity_keys, names):
-            event = None if row.event_us is None else us_to_datetime(row.event_us)
-            is_withheld = view.withholds_expired and Status.OUTSIDE_MAX_AGE in row.statuses
+        encoders = [value_encoder(field.dtype) for field in open_view_read(view, names).features]
+        for event_us, decoded, statuses in self._read(config, view, entity_keys, names):
+            event = None if event_us is None else us_to_datetime(event_us)
+            is_withheld = view.withholds_expired and Status.OUTSIDE_MAX_AGE in statuses
             values = {
-                name: row.values[i]
-                for i, name in enumerate(names)
-                if row.statuses[i] is not Status.NOT_FOUND
+                name: ValueProto.FromString(encode(value))
+                for name, encode, value, status in zip(
+                    names, encoders, decoded, statuses, strict=True
+                )
+                if status is not Status.NOT_FOUND
             }
             answers.append((event, None if event is None or is_withheld else values))
         return answers
@@ -158,29 +212,56 @@ class RedisOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Check what is applied and remove the rows of views that are gone.
+        """Check what is applied, and remove the rows of views and the features that are gone.
 
         Raises:
             UnsupportedDtypeError: A source column cannot be widened exactly to its declared type;
                 nothing is applied.
-            CodecError: Two features of one entity share a field name.
+            CodecError: Two features, or two views, of one entity share the bytes that name them.
+            OnlineStoreError: A view is gone and Redis refused or cannot be reached.
         """
+        kept = []
         taken: dict[tuple[tuple[Field, ...], bytes], str] = {}
         for table in tables_to_keep:
             if isinstance(table, FeatureView):
-                view = compile_feature_view(table)
+                view = stored_view(config, table)
                 _refuse_shared_fields(view, taken)
                 check_source_types(table, view, Path(config.repo_path or "."))
-        for table in tables_to_delete:
-            if isinstance(table, FeatureView):
-                delete_view(self.client(config), config.project, compile_feature_view(table))
+                kept.append(view)
+        removal = Removal(kept, _compile_views(tables_to_delete), _keeps_versions(config))
+        layout = Layout(config.online_store.layout)
+        removal.apply(lambda: self.client(config), config.project, layout)
 
     @override
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
         """Remove every row of this project, and of no other."""
-        delete_project(self.client(config), config.project)
+        delete_project(self.client(config), config.project, _compile_views(tables))
+
+    def delete_entity(
+        self, config: RepoConfig, table: FeatureView, entity_rows: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """Delete entities of one view: NOT_FOUND until a row comes that is later than now.
+
+        Args:
+            config: The configuration.
+            table: The view.
+            entity_rows: Join keys with their values; other columns are ignored.
+
+        Returns:
+            How many distinct entities have no row now; one whose row has a later event timestamp
+            keeps it.
+
+        Raises:
+            EntityRowsError: A join key is missing, null or of another type; nothing is deleted.
+            OnlineStoreError: Redis refused or cannot be reached.
+        """
+        view = stored_view(config, table)
+        settings = config.online_store
+        deletion = Deletion.now(self._clock, remembered_s=settings.tombstone_s)
+        tombstones = deletion.encode(view, config.project, Layout(settings.layout), entity_rows)
+        return self.writer(config, view).write(tombstones).n_written
 
     @override
     def _read_features_per_fv(
@@ -194,29 +275,73 @@ class RedisOnlineStore(OnlineStore):
         include_feature_view_version_metadata: bool,
     ) -> None:
         """Read every view and append its features with true statuses to Feast's response."""
+        prepared = self._prepare(config, grouped_refs)
+        parts = prepared.read(
+            join_key_values,
+            entity_name_to_join_key_map,
+            functools.partial(execute_raw, self.client(config)),
+            self._clock.now_us(),
+        )
         for table, names in grouped_refs:
-            view = compile_feature_view(table)
-            keys = _entity_keys(table, view, join_key_values)
-            if keys is None:
-                entities, positions, n_rows = _get_unique_entities(
-                    table, join_key_values, entity_name_to_join_key_map
-                )
-                rows = self._read(config, view, _get_entity_key_protos(entities), list(names))
-                by_row = _spread(rows, positions, n_rows)
-            else:
-                by_row = self._read(config, view, keys, list(names))
             output_name = table.projection.name_to_use()
             online_features_response.metadata.feature_names.val.extend(
                 f"{output_name}__{name}" if full_feature_names else name for name in names
             )
-            for i in range(len(names)):
-                online_features_response.results.append(
-                    GetOnlineFeaturesResponse.FeatureVector(
-                        values=[row.values[i] for row in by_row],
-                        statuses=[_FIELD_STATUS[row.statuses[i]] for row in by_row],
-                        event_timestamps=[row.timestamp for row in by_row],
-                    )
-                )
+        online_features_response.MergeFromString(b"".join(parts))
+
+    @property
+    @override
+    def async_supported(self) -> SupportedAsyncMethods:
+        return SupportedAsyncMethods(read=True, write=True)
+
+    # Feast's asynchronous forms run these in threads: the client's pool is safe there, and belongs
+    # to no event loop.
+
+    @override
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[PushedRow],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    @override
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKeyProto],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
+        return await asyncio.to_thread(
+            self.online_read, config, table, entity_keys, requested_features
+        )
+
+    @override
+    async def _read_features_per_fv_async(self, *arguments: Any) -> None:
+        await asyncio.to_thread(self._read_features_per_fv, *arguments)
+
+    def _prepare(self, config: RepoConfig, grouped_refs: Sequence[tuple[Any, Any]]) -> SdkRead:
+        """Return the prepared reading of some views, kept while Feast keeps the views."""
+        tables = tuple(table for table, _ in grouped_refs)
+        key = tuple((id(table), tuple(names)) for table, names in grouped_refs)
+        known = self._prepared.get(key)
+        # An address may be another object's by now: the views kept beside it tell.
+        if known is not None and all(
+            mine is table for mine, table in zip(known[0], tables, strict=True)
+        ):
+            return known[1]
+        asked = [
+            AskedView(table, stored_view(config, table), tuple(names))
+            for table, names in grouped_refs
+        ]
+        prepared = SdkRead(Layout(config.online_store.layout), config.project, asked)
+        if len(self._prepared) >= _MAX_PREPARED:
+            self._prepared.clear()
+        self._prepared[key] = tables, prepared
+        return prepared
 
     def _read(
         self,
@@ -224,96 +349,60 @@ class RedisOnlineStore(OnlineStore):
         view: FeatureViewSchema,
         entity_keys: Sequence[EntityKeyProto],
         names: Sequence[str],
-    ) -> list[_StoredRow]:
-        decoder = ViewDecoder(_view_read(view, names))
-        encoder = EntityKeyEncoder(view.join_keys, config.project)
-        commands = [
-            (
-                b"HMGET",
-                encoder.encode(read_key_values(entity_key, view, row_idx=row_idx)),
-                *decoder.fields,
-            )
+    ) -> list[RowAnswer]:
+        read = open_view_read(view, names)
+        group = open_key_group(Layout(config.online_store.layout), config.project, [read])
+        keys = [
+            group.encoder.encode(read_key_values(entity_key, view, row_idx=row_idx))
             for row_idx, entity_key in enumerate(entity_keys)
         ]
         as_of_us = self._clock.now_us()
-        replies: list[Any] = execute(self.client(config), commands)
-        return [_stored_row(decoder, reply, as_of_us) for reply in replies]
+        send = functools.partial(execute_raw, self.client(config))
+        (answers,) = decode_group(group, send(group.commands(keys)), as_of_us, send)
+        return answers
+
+
+def stored_view(config: RepoConfig, table: FeatureView) -> FeatureViewSchema:
+    """Compile a view under the name of its rows: with its version, where the registry keeps them.
+
+    As in stock Feast, rows of version 0 go by the view's own name.
+
+    Raises:
+        VersionedOnlineReadNotSupported: A version is asked for, and the registry keeps none
+            (`enable_online_feature_view_versioning`); it is never left out.
+    """
+    version = getattr(table.projection, "version_tag", None)
+    if version is not None and not _keeps_versions(config):
+        raise VersionedOnlineReadNotSupported(RedisOnlineStore.__name__, version)
+    return dataclasses.replace(
+        compile_feature_view(table), name=compute_versioned_name(table, _keeps_versions(config))
+    )
+
+
+def _keeps_versions(config: RepoConfig) -> bool:
+    return bool(getattr(config.registry, "enable_online_feature_view_versioning", False))
+
+
+def _compile_views(tables: Sequence[object]) -> list[FeatureViewSchema]:
+    """Compile the feature views among what Feast hands over, without regard to versions."""
+    views = [table for table in tables if isinstance(table, FeatureView)]
+    return [compile_feature_view(view, is_offline=True) for view in views]
 
 
 def _refuse_shared_fields(
     view: FeatureViewSchema, taken: dict[tuple[tuple[Field, ...], bytes], str]
 ) -> None:
-    """Views on the same join keys share a hash, whose field names have only 32 bits."""
+    """Views on the same join keys share a hash, whose field names have only 32 bits.
+
+    In the packed layout they share a string, in which a view's name has 16 bits.
+    """
+    name = taken.setdefault((view.join_keys, view_id(view.name)), view.name)
+    if name != view.name:
+        msg = f"views `{name}` and `{view.name}` share the two bytes that name them in an entity"
+        raise CodecError(msg, hint="rename one of them")
     for feature, stored in FeastRowLayout(view).feature_fields.items():
         name = f"{view.name}:{feature}"
         other = taken.setdefault((view.join_keys, stored), name)
         if other != name:
             msg = f"features `{other}` and `{name}` share the field {stored.hex()}"
             raise CodecError(msg, hint="rename one of them: Feast's field names have 32 bits")
-
-
-def _view_read(view: FeatureViewSchema, names: Sequence[str]) -> ViewRead:
-    features = {field.name: field for field in view.features}
-    missing = [name for name in names if name not in features]
-    if missing:
-        raise UnknownFeatureError(
-            [f"{view.name}:{name}" for name in missing],
-            [f"{view.name}:{name}" for name in features],
-        )
-    return ViewRead(
-        view=view,
-        output_name=view.name,
-        key_columns=tuple(key.name for key in view.join_keys),
-        features=tuple(features[name] for name in names),
-    )
-
-
-def _entity_keys(
-    table: FeatureView, view: FeatureViewSchema, columns: dict[str, Any]
-) -> list[EntityKeyProto] | None:
-    """Return a request's entity keys by the columns that the view's projection names.
-
-    Feast itself mixes the columns up where a view is read under its own join key and under an
-    alias. None where a column goes by another name, such as an entity's: then Feast's own look-up
-    decides.
-    """
-    renamed = table.projection.join_key_map or {}
-    wanted = [renamed.get(key.name, key.name) for key in view.join_keys]
-    if not wanted or any(name not in columns for name in wanted):
-        return None
-    names = [key.name for key in view.join_keys]
-    rows = zip(*(columns[name] for name in wanted), strict=True)
-    return [EntityKeyProto(join_keys=names, entity_values=row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredRow:
-    """One entity's row, as Feast's response wants it."""
-
-    event_us: int | None
-    values: Sequence[ValueProto]
-    statuses: Sequence[Status]
-
-    @property
-    def timestamp(self) -> Timestamp:
-        timestamp = Timestamp()
-        if self.event_us is not None:
-            timestamp.FromMicroseconds(self.event_us)
-        return timestamp
-
-
-def _stored_row(decoder: ViewDecoder, reply: Sequence[bytes | None], as_of_us: int) -> _StoredRow:
-    # Decoded first, so that the SDK refuses and withholds exactly what the gateway does.
-    event_us, decoded, statuses = decoder.decode(reply, as_of_us)
-    values = [
-        ValueProto() if value is None or not data else ValueProto.FromString(data)
-        for value, data in zip(decoded, reply[1:], strict=True)
-    ]
-    return _StoredRow(event_us, values, statuses)
-
-
-def _spread(
-    rows: Sequence[_StoredRow], positions: Sequence[Sequence[int]], n_rows: int
-) -> list[_StoredRow]:
-    placed = {i: row for row, targets in zip(rows, positions, strict=True) for i in targets}
-    return [placed[i] for i in range(n_rows)]

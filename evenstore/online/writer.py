@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 
 import redis
-from redis.exceptions import NoScriptError, ResponseError
 
+from evenstore.codec.command import encode_command
+from evenstore.codec.feast_encoder import FeastRowEncoder
 from evenstore.codec.feast_row import FeastRowLayout
-from evenstore.codec.rows import EncodedRows
-from evenstore.errors import OnlineStoreError
-from evenstore.online.connection import DRIVER_ERRORS, translate_redis_error
-from evenstore.schema.model import FeatureViewSchema
+from evenstore.codec.packed_encoder import PackedRowEncoder
+from evenstore.codec.packed_row import view_id
+from evenstore.codec.resp import ScriptCalls
+from evenstore.codec.rows import EncodedRows, RowEncoder
+from evenstore.online.row_schemas import register_schema_command
+from evenstore.online.scripts import Script
+from evenstore.schema.model import FeatureViewSchema, Layout
 
-__all__ = ["RowWriter", "WriteCount"]
+__all__ = ["RowWriter", "WriteCount", "expires_after_us", "open_encoder"]
 
 # A script stops every other client while it runs: both bounds keep it to a few milliseconds.
 _ROWS_PER_SCRIPT = 200
 _VALUES_PER_SCRIPT = 5_000
-_SCRIPTS_PER_ROUND_TRIP = 10
-_FAULT_HINTS = {
-    "ORDERVERSION": "a newer evenstore wrote this store: upgrade this one",
-    "ORDERCORRUPT": "delete the entity's key, then materialize again",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +36,60 @@ class WriteCount:
         return WriteCount(self.n_written + other.n_written, self.n_superseded + other.n_superseded)
 
 
+def open_encoder(
+    view: FeatureViewSchema,
+    project: str,
+    layout: Layout,
+    *,
+    expiry_grace_us: int | None = None,
+) -> RowEncoder:
+    """Return what makes the bytes of a view's rows.
+
+    Args:
+        view: The view.
+        project: The Feast project.
+        layout: How rows lie in Redis.
+        expiry_grace_us: How long after its ttl a row may be forgotten by Redis itself; None for
+            never. Only rows that no reader is shown any more are: those of a view whose ttl is
+            enforced and whose expired values are withheld, in the packed layout.
+    """
+    if layout is Layout.FEAST:
+        return FeastRowEncoder(view, project)
+    row_life_us = expires_after_us(view, expiry_grace_us)
+    return PackedRowEncoder(view, project, expires_after_us=row_life_us)
+
+
 class RowWriter:
     """Writes rows of one view; safe to use from several processes at once.
 
     A chunk of rows is one script call; a script is atomic, and so is each row. Not thread-safe.
+
+    Args:
+        client: Redis.
+        project: The Feast project.
+        view: The view.
+        layout: How rows lie in Redis.
     """
 
-    def __init__(self, client: redis.Redis, view: FeatureViewSchema) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        project: str,
+        view: FeatureViewSchema,
+        layout: Layout = Layout.PACKED,
+    ) -> None:
         self._client = client
-        layout = FeastRowLayout(view)
-        fields = tuple(layout.feature_fields.values())
-        self._head: tuple[bytes | int, ...] = (
-            layout.timestamp_field,
-            layout.order_field,
+        self._layout = layout
+        self._register = encode_command(register_schema_command(project, view))
+        self._view = view
+        fields = tuple(FeastRowLayout(view).feature_fields.values())
+        self._feast_head: tuple[bytes | int, ...] = (
+            FeastRowLayout(view).timestamp_field,
+            FeastRowLayout(view).order_field,
             len(fields),
             *fields,
         )
-        self._rows_per_script = max(
-            1, min(_ROWS_PER_SCRIPT, _VALUES_PER_SCRIPT // (len(fields) + 2))
-        )
-        self._script = resources.files("evenstore.online").joinpath("newest_wins.lua").read_text()
-        self._script_hash: str | None = None
+        self._script = Script(f"write_{layout.value}.lua")
 
     def write(self, rows: EncodedRows) -> WriteCount:
         """Write rows, each where it is greater than the stored one.
@@ -72,58 +103,28 @@ class RowWriter:
                 is of a format version that this writer does not know. Rows already written stay;
                 no row is ever written in part.
         """
-        total = WriteCount(0, 0)
+        if not len(rows):
+            return WriteCount(0, 0)
         calls = list(self._calls(rows))
-        for start in range(0, len(calls), _SCRIPTS_PER_ROUND_TRIP):
-            for outcome in self._run(calls[start : start + _SCRIPTS_PER_ROUND_TRIP]):
-                n_written = outcome.count(b"1")
-                total += WriteCount(n_written, len(outcome) - n_written)
-        return total
+        outcomes = self._script.run(self._client, calls, before=self._register)
+        n_written = sum(outcome.count(b"1") for outcome in outcomes)
+        return WriteCount(n_written, len(rows) - n_written)
 
-    def _calls(self, rows: EncodedRows) -> Iterator[list[bytes | int]]:
-        columns = (rows.timestamps, rows.orders, *rows.features)
-        for start in range(0, len(rows.keys), self._rows_per_script):
-            chunk = slice(start, start + self._rows_per_script)
-            keys = rows.keys[chunk]
-            call: list[bytes | int] = [len(keys), *keys, *self._head]
-            for row in zip(*(column[chunk] for column in columns), strict=True):
-                call.extend(row)
-            yield call
-
-    def _run(self, calls: list[list[bytes | int]]) -> list[bytes]:
-        try:
-            if self._script_hash is None:
-                self._script_hash = self._load()
-            outcomes = self._evaluate(calls)
-            unknown = [i for i, reply in enumerate(outcomes) if isinstance(reply, NoScriptError)]
-            if unknown:  # Redis was restarted or its scripts were flushed.
-                self._script_hash = self._load()
-                again = self._evaluate([calls[i] for i in unknown])
-                outcomes = [reply for reply in outcomes if not isinstance(reply, NoScriptError)]
-                outcomes += again
-        except DRIVER_ERRORS as exc:
-            raise translate_redis_error(exc) from exc
-        return [_counted(outcome) for outcome in outcomes]
-
-    def _load(self) -> str:
-        return str(self._client.script_load(self._script))
-
-    def _evaluate(self, calls: list[list[bytes | int]]) -> list[object]:
-        pipeline = self._client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command("EVALSHA", self._script_hash, *call)
-        # Raised by the pipeline, an error would carry the command with all its values.
-        return list(pipeline.execute(raise_on_error=False))
+    def _calls(self, rows: EncodedRows) -> Iterable[list[bytes | memoryview]]:
+        n_columns = len(rows.columns)
+        head: tuple[bytes | int, ...] = (view_id(self._view.name), n_columns)
+        if self._layout is Layout.FEAST:
+            head = self._feast_head
+        rows_per_call = max(
+            1, min(_ROWS_PER_SCRIPT, _VALUES_PER_SCRIPT // (len(self._view.features) + 2))
+        )
+        calls = ScriptCalls(self._script.sha, head, rows_per_call=rows_per_call)
+        return calls.encode(rows.keys, rows.columns)
 
 
-def _counted(outcome: object) -> bytes:
-    if isinstance(outcome, bytes):
-        return outcome
-    if isinstance(outcome, ResponseError):
-        kind, _, what = str(outcome).partition(" ")
-        if kind in _FAULT_HINTS:
-            raise OnlineStoreError(what, hint=_FAULT_HINTS[kind]) from outcome
-    if isinstance(outcome, Exception):
-        raise translate_redis_error(outcome) from outcome
-    msg = f"the write script answered {outcome!r}"
-    raise OnlineStoreError(msg)
+def expires_after_us(view: FeatureViewSchema, expiry_grace_us: int | None) -> int | None:
+    """Return how long after its event timestamp Redis may forget a row; None for never."""
+    ttl_us = view.enforced_ttl_us
+    if expiry_grace_us is None or ttl_us is None or not view.withholds_expired:
+        return None
+    return ttl_us + expiry_grace_us

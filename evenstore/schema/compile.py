@@ -5,7 +5,9 @@ The one place that reads Feast's definitions.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
@@ -20,6 +22,7 @@ from evenstore.schema.model import (
     FeatureServiceSchema,
     FeatureViewSchema,
     Field,
+    Layout,
     OnDemandViewSchema,
     Projection,
     RegistrySchema,
@@ -35,8 +38,12 @@ _DUMMY_JOIN_KEY = "__dummy_id"
 
 
 def compile_store(store: FeatureStore) -> RegistrySchema:
-    """Compile everything a feature store's registry holds for its project."""
-    return compile_registry(store.registry, store.project)
+    """Compile everything a feature store's registry holds for its project.
+
+    The layout is that of its online store; stock Feast's own store has the `feast` layout.
+    """
+    layout = Layout(getattr(store.config.online_store, "layout", Layout.FEAST.value))
+    return dataclasses.replace(compile_registry(store.registry, store.project), layout=layout)
 
 
 def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
@@ -71,11 +78,13 @@ def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
     )
 
 
-def compile_feature_view(view: FeatureView, *, is_offline: bool = False) -> FeatureViewSchema:
+def compile_feature_view(
+    view: FeatureView | OnDemandFeatureView, *, is_offline: bool = False
+) -> FeatureViewSchema:
     """Compile one feature view.
 
     Args:
-        view: The Feast view.
+        view: The Feast view; or an on-demand view whose rows are written to the online store.
         is_offline: Whether it is only read offline, where every type is kept. Else an online view
             with a type that the online store does not keep is refused; a view declared with
             `online=False` is not.
@@ -85,12 +94,13 @@ def compile_feature_view(view: FeatureView, *, is_offline: bool = False) -> Feat
         SchemaError: A tag has a value that means nothing, the ttl is negative, or two fields of a
             struct differ only in case.
     """
-    ttl_us = 0 if view.ttl is None else timedelta_to_us(view.ttl)
+    ttl: timedelta | None = getattr(view, "ttl", None)  # An on-demand view has none.
+    ttl_us = 0 if ttl is None else timedelta_to_us(ttl)
     if ttl_us < 0:
-        msg = f"{view.name}: the ttl is negative: {view.ttl}"
+        msg = f"{view.name}: the ttl is negative: {ttl}"
         raise SchemaError(msg, hint="leave it out, or 0, for forever")
     features = tuple(_field(feature, view.name) for feature in view.features)
-    if view.online and not is_offline:
+    if getattr(view, "online", True) and not is_offline:
         _refuse_offline_types(features, view.name)
     return FeatureViewSchema(
         name=view.name,
@@ -133,8 +143,7 @@ def _refuse_offline_types(features: tuple[Field, ...], view_name: str) -> None:
     for field in features:
         if not field.dtype.is_kept_online:
             msg = f"{view_name}:{field.name}: type `{field.dtype.value}` is kept offline only"
-            kept = ", ".join(dtype.value for dtype in Dtype)
-            hint = f"declare the view with online=False, or the feature as one of {kept}"
+            hint = "Feast has no online value for it: declare the view with online=False"
             raise UnsupportedDtypeError(msg, hint=hint)
 
 
@@ -147,7 +156,9 @@ def _join_key(column: FeastField, view_name: str) -> Field:
     return field
 
 
-def _tag(view: FeatureView, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
+def _tag(
+    view: FeatureView | OnDemandFeatureView, name: str, choices: type[_Choice], default: _Choice
+) -> _Choice:
     text = (view.tags or {}).get(name)
     if text is None:
         return default

@@ -19,6 +19,7 @@ from evenstore.schema.model import (
     FeatureServiceSchema,
     FeatureViewSchema,
     Field,
+    Layout,
     OnDemandViewSchema,
     Projection,
     RegistrySchema,
@@ -34,7 +35,7 @@ __all__ = [
     "write_document",
 ]
 
-DOCUMENT_VERSION = 1
+DOCUMENT_VERSION = 2
 
 _COMPILE_ANEW = "delete the file: it is compiled anew from the registry"
 
@@ -78,6 +79,7 @@ def load_registry_schema(text: str) -> RegistrySchema:
         feature_views=tuple(_feature_view(view) for view in registry["feature_views"]),
         on_demand_views=tuple(_on_demand_view(view) for view in registry["on_demand_views"]),
         feature_services=tuple(_service(service) for service in registry["feature_services"]),
+        layout=Layout(registry["layout"]),
     )
 
 

@@ -19,12 +19,20 @@ __all__ = [
     "FeatureServiceSchema",
     "FeatureViewSchema",
     "Field",
+    "Layout",
     "OnDemandViewSchema",
     "Projection",
     "RegistrySchema",
     "fingerprint",
     "fold_name",
 ]
+
+
+class Layout(enum.Enum):
+    """How rows lie in Redis: a string per entity, or stock Feast's hash per entity."""
+
+    PACKED = "packed"
+    FEAST = "feast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +142,13 @@ class FeatureServiceSchema:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySchema:
-    """All that one project's registry defines, at one registry version."""
+    """All that one project's registry defines, at one registry version, and where rows are."""
 
     project: str
     feature_views: tuple[FeatureViewSchema, ...]
     on_demand_views: tuple[OnDemandViewSchema, ...]
     feature_services: tuple[FeatureServiceSchema, ...]
+    layout: Layout = Layout.PACKED
 
     @property
     def fingerprint(self) -> str:

@@ -61,7 +61,7 @@ def _widen(array: pa.Array, dtype: Dtype) -> pa.Array | None:
         # Arrow refuses the integers that a float64 does not hold; a float32 is rounded.
         exact = _try_cast(array, pa.float64())
         return None if exact is None else exact.cast(target, safe=False)
-    is_scalar = dtype.is_kept_online and not dtype.is_list
+    is_scalar = dtype.is_plain and not dtype.is_list
     return _try_cast(array, target) if is_scalar and is_exact_widening(source, dtype) else None
 
 

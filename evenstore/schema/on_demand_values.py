@@ -7,7 +7,7 @@ import json
 import math
 import struct
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import UnsupportedDtypeError
 from evenstore.semantics import floor_to_s
 
-__all__ = ["coerce_value", "coerce_values", "to_plain"]
+__all__ = ["coerce_value", "coerce_values", "distinct_ascending", "to_plain"]
 
 _INT_BOUNDS = {Dtype.INT32: 2**31, Dtype.INT64: 2**63}
 
@@ -82,6 +82,11 @@ def _elements(value: Any, dtype: Dtype, where: str) -> list[Any]:
     elements = [coerce_value(item, dtype.element, where=where) for item in value]
     if not dtype.is_set:
         return elements
+    return distinct_ascending(elements)
+
+
+def distinct_ascending(elements: Iterable[Any]) -> list[Any]:
+    """Return the elements of a set as both stores keep them: distinct, in DuckDB's order."""
     return list({_rank(element): element for element in sorted(elements, key=_rank)}.values())
 
 

@@ -19,6 +19,7 @@ from evenstore.sql.relation import (
     build_feature_rows_sql,
     content_columns,
 )
+from evenstore.sql.row_order import build_content_order
 from evenstore.sql.types import sql_type
 
 __all__ = [
@@ -64,7 +65,9 @@ def build_sorted_rows_sql(
     """
     rows = _build_rows_with_nulls(source, view, missing)
     keys = [quote_identifier(key.name) for key in view.join_keys]
-    content = [quote_identifier(field.name) for field in content_columns(view)]
+    content = build_content_order(
+        (quote_identifier(field.name), field.dtype) for field in content_columns(view)
+    )
     features = [quote_identifier(field.name) for field in view.features]
     selected = [
         *keys,
@@ -74,7 +77,7 @@ def build_sorted_rows_sql(
     ]
     columns = ",\n  ".join(selected)
     order = ",\n  ".join(
-        [*keys, EVENT_US, f"{CREATED_US} nulls first", *(f"{name} nulls first" for name in content)]
+        [*keys, EVENT_US, *(f"{value} nulls first" for value in (CREATED_US, *content))]
     )
     exists = " and ".join(f"{name} is not null" for name in [*keys, EVENT_US])
     return f"""\
@@ -180,7 +183,11 @@ def build_tied_winners_sql(view: FeatureViewSchema, rows_sql: str) -> str:
     Shapes:
         out: one row per `_row_idx` x (`_row_idx`, `_row`).
     """
-    greatest_first = ", ".join(f"{name} desc nulls last" for name in content_names(view))
+    content = zip(content_names(view), content_columns(view), strict=True)
+    greatest_first = ", ".join(
+        f"{value} desc nulls last"
+        for value in build_content_order((name, field.dtype) for name, field in content)
+    )
     order = f" order by {greatest_first}" if greatest_first else ""
     return f"""\
 with tied as (

@@ -37,7 +37,7 @@ from evenstore.sql.relation import (
     build_feature_rows_sql,
     content_columns,
 )
-from evenstore.sql.row_order import RowOrder
+from evenstore.sql.row_order import RowOrder, build_content_order
 
 __all__ = ["JoinStrategy", "PointInTimeJoin"]
 
@@ -122,12 +122,12 @@ from greatest"""
 
     def place_ties_sql(self) -> str:
         """Build the statement that gives tied entity rows the row of the greatest content."""
+        content = build_content_order(
+            (f"f.{quote_identifier(field.name)}", field.dtype)
+            for field in content_columns(self.read.view)
+        )
         greatest_first = ", ".join(
-            [f"f.{CREATED_US} desc nulls last"]
-            + [
-                f"f.{quote_identifier(field.name)} desc nulls last"
-                for field in content_columns(self.read.view)
-            ]
+            f"{value} desc nulls last" for value in (f"f.{CREATED_US}", *content)
         )
         return f"""\
 with tied as (

@@ -4,13 +4,15 @@ Event timestamp, then created timestamp (null lowest), then position in the file
 integer. Two rows that tie on both timestamps differ in their positions only: taken once with the
 position added and once with it subtracted, two maxima give the greatest and the least position
 among the tied, and a tie shows where they differ. Which of the tied rows wins is decided by content
-(`evenstore.sql.point_in_time`).
+(`build_content_order`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from evenstore.dtypes import Dtype
 from evenstore.schema.files import SourceFiles, TimestampColumn
 from evenstore.sql.quoting import quote_identifier
 from evenstore.sql.relation import (
@@ -25,10 +27,12 @@ from evenstore.sql.relation import (
 from evenstore.sql.scan import build_scan_sql
 from evenstore.sql.types import build_instant_us
 
-__all__ = ["RowBounds", "RowOrder", "build_row_bounds_sql"]
+__all__ = ["RowBounds", "RowOrder", "build_content_order", "build_row_bounds_sql"]
 
 _BIGINT_BITS = 63
 _HUGEINT_BITS = 127
+_FLOATS = frozenset({Dtype.FLOAT32, Dtype.FLOAT64})
+_FLOAT_LISTS = frozenset({Dtype.FLOAT32_LIST, Dtype.FLOAT64_LIST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,38 @@ class RowBounds:
     n_rows: int
     event_us: tuple[int, int] | None
     created_us: tuple[int, int] | None
+
+
+def build_content_order(content: Iterable[tuple[str, Dtype]]) -> tuple[str, ...]:
+    """Build what rows that tie on both timestamps are ordered by, null lowest.
+
+    The values themselves, then the signs of their zeros: 0.0 and -0.0 are equal in value, yet one
+    of them has to win always. -0.0 is the lower one.
+
+    Args:
+        content: The features by name, as expressions with their types.
+
+    Returns:
+        Expressions; all ascending with nulls first, or all descending with nulls last.
+    """
+    columns = tuple(content)
+    values = [value for value, _ in columns]
+    signs = [_zero_sign(value, dtype) for value, dtype in columns if _has_float(dtype)]
+    return (*values, *signs)
+
+
+def _has_float(dtype: Dtype) -> bool:
+    # What is inside a map is not declared.
+    return "Float" in dtype.value or dtype.holds_map
+
+
+def _zero_sign(value: str, dtype: Dtype) -> str:
+    if dtype in _FLOATS:
+        return f"not signbit({value})"
+    if dtype in _FLOAT_LISTS:
+        return f"list_transform({value}, lambda x: not signbit(x))"
+    # The texts of values that are equal first differ at a minus, which is less than any digit.
+    return f"cast({value} as varchar)"
 
 
 def build_row_bounds_sql(source: SourceFiles) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 
 from evenstore.dtypes import Dtype
 from evenstore.schema.files import PathColumn, PathValue, SourceFiles
 from evenstore.sql.quoting import quote_identifier, quote_literal
 
-__all__ = ["build_probe_sql", "build_scan_sql"]
+__all__ = ["build_probe_sql", "build_scan_sql", "used_columns"]
 
 _PATH_TYPES = {
     Dtype.STRING: "varchar",
@@ -39,16 +40,24 @@ def build_scan_sql(source: SourceFiles) -> str:
     return f"(\n  select *, file_index, file_row_number,\n    {columns}\n  from {scan}\n)"
 
 
-def build_probe_sql(source: SourceFiles) -> str:
-    """Build a query that reads every value of the columns that are used, to find a damaged file.
+def build_probe_sql(source: SourceFiles, columns: Iterable[str] | None = None) -> str:
+    """Build a query that reads every value of some columns, to find what cannot be read.
+
+    Args:
+        source: The files.
+        columns: Whose values; of all columns that are used by default.
 
     Shapes:
         out: one row x (a hash).
     """
-    stamps = [source.event, *([source.created] if source.created else [])]
-    used = dict.fromkeys([*(column for _, column in source.columns), *(s.name for s in stamps)])
-    listed = ", ".join(quote_identifier(name) for name in used)
+    listed = ", ".join(map(quote_identifier, used_columns(source) if columns is None else columns))
     return f"select max(hash({listed}))\nfrom {build_scan_sql(source)}"
+
+
+def used_columns(source: SourceFiles) -> tuple[str, ...]:
+    """Name the columns of a source that a join of it reads, each once."""
+    stamps = [source.event, *([source.created] if source.created else [])]
+    return tuple(dict.fromkeys([column for _, column in source.columns] + [s.name for s in stamps]))
 
 
 def _path_column(column: PathColumn) -> str:

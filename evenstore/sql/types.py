@@ -63,7 +63,7 @@ def build_typed_column(column: str, field: Field, source: SourceFiles) -> str:
         return _build_second(quoted, has_ns=has_ns)
     if field.dtype is Dtype.UNIX_TIMESTAMP_LIST:
         return f"list_transform({quoted}, lambda x: {_build_second('x', has_ns=has_ns)})"
-    if field.dtype.is_kept_online:
+    if field.dtype.is_plain:
         return f"cast({quoted} as {sql_type(field.dtype)})"
     value = _build_value(quoted, field.dtype, depth=0)
     # Names the type of a source without values, which has none; a map keeps the source's.

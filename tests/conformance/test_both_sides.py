@@ -14,20 +14,25 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, Requ
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Float64, Int64, UnixTimestamp
 from feast.value_type import ValueType
+from redis import Redis
 
-from evenstore.clock import SystemClock
+from evenstore.clock import Clock, SystemClock
 from evenstore.compute.run import ViewRun
 from evenstore.compute.watermark import read_watermark
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import CodecError, MaterializationError, OnlineStoreError, SchemaError
 from evenstore.offline.history import read_history
 from evenstore.online.connection import execute, open_redis
-from evenstore.online.lookup import OnlineLookup
+from evenstore.online.lookup import FeatureVectors, LookupBatch, OnlineLookup
+from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.store import RedisOnlineStore
 from evenstore.redis_server import start_redis, stop_redis
 from evenstore.schema.compile import compile_feature_view, compile_store
+from evenstore.schema.model import Layout
 from evenstore.schema.request import FeatureRequest, resolve_service
 from evenstore.schema.source import open_source
 from evenstore.semantics import Knowledge
+from tests.conformance.online_sides import FEAST, online_repo
 from tests.support.feast_repo import FeastRepo
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
@@ -50,11 +55,21 @@ def _request(store: FeatureStore, service: str) -> FeatureRequest:
 
 
 def _online(store: FeatureStore, service: str, url: str, **columns: list[Any]) -> list[list[Any]]:
-    batch = OnlineLookup(store.project, _request(store, service)).begin(columns)
+    layout = Layout(store.config.online_store.layout)
+    batch = OnlineLookup(store.project, _request(store, service), layout).begin(columns)
     with open_redis(url) as client:
-        replies = execute(client, batch.commands)
-    vectors = batch.finish(replies, as_of_us=SystemClock().now_us())
+        vectors = _finish(batch, client)
     return [list(column.values) for column in vectors.columns]
+
+
+def _finish(batch: LookupBatch, client: Redis) -> FeatureVectors:
+    replies = execute(client, batch.commands)
+    while True:
+        try:
+            return batch.finish(replies, as_of_us=SystemClock().now_us())
+        except RowSchemaNeeded as needed:
+            (reply,) = execute(client, [needed.command])
+            batch.learn(needed, reply)
 
 
 def _offline(store: FeatureStore, service: str, **columns: list[Any]) -> list[list[Any]]:
@@ -139,8 +154,11 @@ def test_change_of_the_source_column_is_loaded_again(repo: FeastRepo, redis_url:
         assert _online(store, "all", redis_url, id=[1]) == [[value]]
 
 
-def test_features_of_two_views_that_share_a_field_are_refused(repo: FeastRepo) -> None:
+def test_features_of_two_views_that_share_a_field_are_refused(
+    tmp_path: Path, redis_url: str
+) -> None:
     """`va:f49248` and `vb:f101626` have one murmur3 hash, and their views one Redis hash."""
+    repo = online_repo(tmp_path, redis_url, FEAST)
     views = [
         repo.view("va", [_PERSON], {"id": Int64, "f49248": Int64}),
         repo.view("vb", [_PERSON], {"id": Int64, "f101626": Int64}),
@@ -210,6 +228,24 @@ def test_pushed_row_without_created_is_the_lowest(repo: FeastRepo, redis_url: st
         )
 
 
+def _run(
+    repo: FeastRepo, view: FeatureView, client: Redis, clock: Clock, sequence_us: int
+) -> ViewRun:
+    """Make a run as the engine makes one, with a clock and a sequence of its own."""
+    config, schema, online = repo.store().config, compile_feature_view(view), RedisOnlineStore()
+    return ViewRun(
+        client=client,
+        encoder=online.encoder(config, schema),
+        writer=online.writer(config, schema),
+        project=config.project,
+        view=schema,
+        source=open_source(view, schema, repo.path),
+        clock=clock,
+        sequence_us=sequence_us,
+        limits=SessionLimits(),
+    )
+
+
 class _RestartingClock(SystemClock):
     """Asked by a run when it has begun: restarts its Redis at that moment."""
 
@@ -230,18 +266,9 @@ def test_run_across_a_restart_of_redis_moves_no_watermark(tmp_path: Path) -> Non
     view = repo.view("stats", [_PERSON], {"id": Int64, "x": Int64})
     repo.write_rows("stats", _rows([_NOW - _HOUR], id=[1], x=[1]))
     store = repo.apply(_PERSON, view)
-    schema = compile_feature_view(view)
     try:
         with open_redis(server.url) as client:
-            run = ViewRun(
-                client=client,
-                project=store.project,
-                view=schema,
-                source=open_source(view, schema, repo.path),
-                clock=_RestartingClock(home),
-                sequence_us=SystemClock().now_us(),
-                limits=SessionLimits(),
-            )
+            run = _run(repo, view, client, _RestartingClock(home), SystemClock().now_us())
             with pytest.raises(MaterializationError, match="Redis was restarted"):
                 run.execute(start_us=0, end_us=SystemClock().now_us())
             assert read_watermark(client, store.project, "stats") is None
@@ -254,18 +281,9 @@ def test_correction_wins_though_the_machines_clock_was_set_back(
 ) -> None:
     view = repo.view("stats", [_PERSON], {"id": Int64, "x": Int64})
     store = repo.apply(_PERSON, view, FeatureService(name="all", features=[view]))
-    schema = compile_feature_view(view)
     with open_redis(redis_url) as client:
         for value, sequence_us in ((1, 2_000), (2, 1_000)):
             repo.write_rows("stats", _rows([_NOW - _HOUR], id=[1], x=[value]))
-            run = ViewRun(
-                client=client,
-                project=store.project,
-                view=schema,
-                source=open_source(view, schema, repo.path),
-                clock=SystemClock(),
-                sequence_us=sequence_us,
-                limits=SessionLimits(),
-            )
+            run = _run(repo, view, client, SystemClock(), sequence_us)
             run.execute(start_us=0, end_us=SystemClock().now_us())
     assert _online(store, "all", redis_url, id=[1]) == [[2]]

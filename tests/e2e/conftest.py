@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.walkthrough import SMALL, free_port, run_demo
 
+STOPPED = "stopped: the gateway and Redis"
+
 
 @dataclass(frozen=True)
 class Shop:
@@ -30,4 +32,4 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield Shop(home, gateway[0], served.stdout)
     finally:
         stopped = run_demo("stop", home)
-    assert stopped.stdout.strip() == "stopped: the gateway and Redis"
+    assert stopped.stdout.strip() == STOPPED

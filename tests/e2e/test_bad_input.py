@@ -91,6 +91,8 @@ def test_missing_redis_server_says_how_to_install_one(tmp_path: Path) -> None:
     assert "apt install redis-server" in refused.stderr
 
 
+@pytest.mark.slow
+@full_only
 def test_busy_port_stops_everything_again(tmp_path: Path) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
@@ -114,7 +116,7 @@ PHASES = ("redis", "shop data", "feast apply", "feast materialize", "gateway", "
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", [*PHASES[scaled(3, 1) : scaled(4, 6)]])
+@pytest.mark.parametrize("phase", [*PHASES[scaled(1, 0) : scaled(2, 6)]])
 def test_interrupt_in_a_phase_stops_everything(phase: str, tmp_path: Path) -> None:
     """The signal arrives in the work that follows the phase's line."""
     demo = start_demo(tmp_path, *SMALL)

@@ -7,9 +7,11 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import STOPPED, Shop
 from tests.e2e.console_blocks import Block, assert_prints, parse_console
 from tests.e2e.model_reports import assert_equal_reports
 from tests.e2e.walkthrough import free_port, left_running
@@ -22,6 +24,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.slow, pytest.mark.
 COMMITTED_REPORTS = ROOT / "docs" / "reports" / "online-retail"
 REAL_DATA = ROOT.parent / "shared" / "data" / "online_retail.parquet"
 DATA = "online_retail.parquet"
+
+SERVE = "make serve"
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = [
@@ -43,18 +47,42 @@ def _run(command: str, environ: dict[str, str]) -> str:
     return done.stdout
 
 
+def _assert_serves(block: Block, shop: Shop) -> None:
+    """Compare with a small shop, which `make serve` of another size would print as well."""
+    (_, served), (_, stopped) = block.commands
+    assert_prints(shop.printed, served, any_number=True)
+    assert stopped == (STOPPED,)
+    environ = dict(os.environ) | {"PORT": "6599", "DATA": ""}
+    for name in ("serve", "stop"):
+        recipe = _run(f"make --just-print --no-print-directory {name}", environ).splitlines()
+        port = "--port 6599" if name == "serve" else ""
+        assert recipe[-1].split() == f".venv/bin/python -m demo {name} {port}".split()
+
+
 def test_readme_shows_the_commands_that_matter() -> None:
     commands = [command for block in BLOCKS for command, _ in block.commands]
     assert {"make demo", f"make demo DATA={DATA}", "make serve", "make stop"} <= set(commands)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
-def test_readme_command_prints_what_the_readme_says(block: Block, tmp_path: Path) -> None:
+def _parameter(block: Block) -> Any:
+    if block.name == SERVE:
+        # Its group's one worker has the served shop of the everyday run.
+        return pytest.param(block, marks=pytest.mark.xdist_group("shop"))
+    return block
+
+
+@pytest.mark.parametrize("block", list(map(_parameter, BLOCKS)), ids=lambda block: block.name)
+def test_readme_command_prints_what_the_readme_says(
+    block: Block, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if block.name == SERVE and scaled(0, 1) == 0:
+        _assert_serves(block, request.getfixturevalue("shop"))
+        return
     uses_real_data = DATA in block.name
     if uses_real_data and not REAL_DATA.exists():
         pytest.skip("the real data set is not beside this clone")
-    if block.name == "make demo" and REAL_DATA.exists() and scaled(0, 1) == 0:
-        pytest.skip("runs in `make test-full`: the same steps run on the real data, and make serve")
+    if block.name.startswith("make demo") and scaled(0, 1) == 0:
+        pytest.skip("runs in `make test-full`: minutes, of the steps that the served shop takes")
     # Without what `make test` hands down: a user's make is nobody's child.
     environ = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
     environ.pop("MFLAGS", None)

@@ -7,15 +7,26 @@ import re
 import shlex
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from evenstore.codec.feast_row import decode_timestamp, encode_timestamp, feature_field
+from evenstore.codec.packed_reader import PackedReader
+from evenstore.codec.packed_row import (
+    encode_order,
+    join_slots,
+    read_row,
+    split_slots,
+    view_id,
+)
+from evenstore.online.row_schemas import read_schemas, schemas_key
 from tests.e2e.conftest import Shop
 from tests.e2e.walkthrough import run_command, run_demo
+
+_ACTIVITY = view_id("customer_activity")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.xdist_group("shop")]
 
@@ -83,25 +94,20 @@ def test_clean_stores_agree(shop: Shop, tmp_path: Path) -> None:
 def test_one_damaged_value_timestamp_and_key_are_each_named(shop: Shop, tmp_path: Path) -> None:
     """The parity job must be seen red: three faults, three names, and green again when mended."""
     client = _client(shop)
-    command = client.execute_command
-    customers = [
-        key
-        for key in client.scan_iter(_type="HASH")
-        if b"customer_id" in key and b"stock_code" not in key
-    ]
-    ages = {
-        key: decode_timestamp(command("HGET", key, "_ts:customer_activity")) for key in customers
+    rows = {
+        key: row
+        for key in client.scan_iter(_type="STRING")
+        if (row := _activity_row(client, key)) is not None
     }
+    ages = {key: read_row(row).order.event_us for key, row in rows.items()}
     # The newest: an expired row's values are withheld, and damage to them is nobody's concern.
     spoiled_value, spoiled_time, spoiled_key = sorted(ages, key=lambda key: (-ages[key], key))[:3]
-    spend = feature_field("customer_activity", "spend_90d")
     kept: dict[bytes, Any] = {
         key: client.dump(key) for key in (spoiled_value, spoiled_time, spoiled_key)
     }
 
-    command("HSET", spoiled_value, spend, b"\x29" + struct.pack("<d", 123456.75))
-    event_us = decode_timestamp(command("HGET", spoiled_time, "_ts:customer_activity"))
-    command("HSET", spoiled_time, "_ts:customer_activity", encode_timestamp(event_us - 1))
+    _replace_activity_row(client, spoiled_value, _with_other_spend(client, rows[spoiled_value]))
+    _replace_activity_row(client, spoiled_time, _a_microsecond_earlier(rows[spoiled_time]))
     client.delete(spoiled_key)
     try:
         code, printed, document = _check_parity(shop, tmp_path / "parity.json")
@@ -116,13 +122,40 @@ def test_one_damaged_value_timestamp_and_key_are_each_named(shop: Shop, tmp_path
         for difference in document["differences"]
         if difference["view"] == "customer_activity"
     }
-    ids = {key: struct.unpack("<q", key[-12:-4])[0] for key in kept}
+    ids = {key: struct.unpack("<q", key[-8:])[0] for key in kept}
     assert ("spend_90d", "mismatch", ids[spoiled_value]) in named
     assert any(row[1:] == ("stale", ids[spoiled_time]) for row in named)
     assert any(row[1:] == ("missing", ids[spoiled_key]) for row in named)
     assert {row[2] for row in named} == set(ids.values())
     code, printed, _ = _check_parity(shop, tmp_path / "again.json")
     assert code == 0, printed
+
+
+def _activity_row(client: redis.Redis, key: bytes) -> bytes | None:
+    value = client.execute_command("GET", key)
+    return split_slots(value).get(_ACTIVITY) if b"@" in key else None
+
+
+def _replace_activity_row(client: redis.Redis, key: bytes, row: bytes) -> None:
+    slots = split_slots(client.execute_command("GET", key))
+    client.set(key, join_slots(slots | {_ACTIVITY: row}))
+
+
+def _with_other_spend(client: redis.Redis, row: bytes) -> bytes:
+    stored = read_schemas(client.execute_command("HGETALL", schemas_key("shop")))
+    (schema,) = stored["customer_activity"].values()
+    head = read_row(row)
+    values = PackedReader(schema).read(row, head.payload_start, head.flags)
+    names = [field.name for field in schema.features]
+    spend = struct.pack("<d", values[names.index("spend_90d")])
+    assert row.count(spend) == 1
+    return row.replace(spend, struct.pack("<d", 123456.75))
+
+
+def _a_microsecond_earlier(row: bytes) -> bytes:
+    order = read_row(row).order
+    earlier = replace(order, event_us=order.event_us - 1)
+    return encode_order(earlier) + row.removeprefix(encode_order(order))
 
 
 def _customer(difference: dict[str, Any]) -> int:

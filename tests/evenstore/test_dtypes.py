@@ -5,9 +5,9 @@ import pickle
 from typing import Any
 
 import pytest
-from feast.types import Array, PrimitiveFeastType
+from feast.types import Array, FeastType, PrimitiveFeastType, Set, String, Struct
 
-from evenstore.dtypes import ENTITY_KEY_DTYPES, OFFLINE_SCALARS, Dtype, struct_name
+from evenstore.dtypes import ENTITY_KEY_DTYPES, FURTHER_SCALARS, Dtype, struct_name
 from evenstore.errors import UnsupportedDtypeError
 
 
@@ -40,8 +40,8 @@ def test_entity_key_types_are_scalars_without_floats_and_booleans() -> None:
     assert Dtype.BOOL not in ENTITY_KEY_DTYPES
 
 
-OFFLINE = [
-    *sorted(OFFLINE_SCALARS),
+FURTHER = [
+    *sorted(FURTHER_SCALARS),
     "Array(Array(Int64))",
     "Array(Uuid)",
     "Set(String)",
@@ -51,27 +51,49 @@ OFFLINE = [
 ]
 
 
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", FURTHER)
 def test_every_other_type_is_one_object_made_by_its_name(name: str) -> None:
     dtype = Dtype.from_name(name, where="view:feature")
     assert dtype.value == name
     assert dtype is Dtype(name)
     assert copy.deepcopy(dtype) is dtype
     assert pickle.loads(pickle.dumps(dtype)) is dtype  # noqa: S301 - our own bytes.
-    assert not dtype.is_kept_online
+    assert not dtype.is_plain
 
 
-def test_members_are_kept_online_and_alone_are_iterated() -> None:
-    made = {Dtype(name) for name in OFFLINE}
-    assert all(dtype.is_kept_online for dtype in Dtype)
+def test_members_are_plain_and_alone_are_iterated() -> None:
+    made = {Dtype(name) for name in FURTHER}
+    assert all(dtype.is_plain for dtype in Dtype)
     assert made.isdisjoint(Dtype)
     assert len(list(Dtype)) == 16
+
+
+def _feast_type(dtype: Dtype) -> FeastType:
+    if dtype.is_list or dtype.is_set:
+        return (Array if dtype.is_list else Set)(_feast_type(dtype.element))
+    scalars = {str(feast_type): feast_type for feast_type in PrimitiveFeastType}
+    return Struct({"a": String}) if dtype.is_struct else scalars[dtype.value]
+
+
+@pytest.mark.parametrize("kind", ["{}", "Array({})", "Set({})", "Array(Array({}))", "Set(Set({}))"])
+@pytest.mark.parametrize(
+    "name", [*sorted(FURTHER_SCALARS), *(dtype.value for dtype in Dtype), 'Struct({"a": String})']
+)
+def test_types_kept_online_are_those_that_feast_has_a_value_type_for(name: str, kind: str) -> None:
+    dtype = Dtype(kind.format(name))
+    try:
+        _feast_type(dtype).to_value_type()
+    except (KeyError, ValueError):
+        # Inside another collection Feast does not look for one.
+        assert not dtype.is_kept_online or dtype.element.element is not dtype.element
+    else:
+        assert dtype.is_kept_online
 
 
 def test_every_scalar_of_feast_is_known() -> None:
     """A new one in a new Feast must be decided upon."""
     known = {str(feast_type) for feast_type in PrimitiveFeastType} - {"Invalid"}
-    assert known == OFFLINE_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
+    assert known == FURTHER_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
 
 
 def test_parts_of_a_type_are_types() -> None:

@@ -44,7 +44,28 @@ def test_longer_work_prints_one_line_and_then_waits() -> None:
         time.sleep(_QUIET_S)
         progress.advance(500)
         progress.advance(500)
-    assert re.fullmatch(r"customer: 1,500 of 9,000 keys \([\d,]+/s\)\n", stream.getvalue())
+    line = r"customer: 1,500 of 9,000 keys \([\d,]+/s, 0:\d\d left\)\n"
+    assert re.fullmatch(line, stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("n_done", "total", "left"),
+    [(1, 60_000, r"\d\d:\d\d:\d\d"), (1, 200, r"\d:\d\d"), (10**6, 10**6 + 1, "0:01")],
+)
+def test_line_says_how_long_the_rest_will_take(n_done: int, total: int, left: str) -> None:
+    stream = io.StringIO()
+    with open_progress("customer", total=total, shows_rate=False, stream=stream) as progress:
+        time.sleep(_QUIET_S)
+        progress.advance(n_done)
+    assert re.search(rf" rows \({left} left\)\n$", stream.getvalue())
+
+
+def test_line_of_work_that_is_done_says_nothing_of_a_rest() -> None:
+    stream = io.StringIO()
+    with open_progress("customer", total=7, shows_rate=False, stream=stream) as progress:
+        time.sleep(_QUIET_S)
+        progress.advance(7)
+    assert stream.getvalue() == "customer: 7 of 7 rows\n"
 
 
 def test_line_without_a_total_says_what_is_done() -> None:
@@ -85,10 +106,14 @@ def test_bar_shows_what_is_done(
         os.fdopen(terminal_fd, "w", closefd=False) as terminal,
         open_progress("customer", total=4, stream=terminal) as progress,
     ):
-        progress.advance(3)
+        progress.advance(2)
+        time.sleep(0.15)  # A rate needs two instants.
+        progress.advance(1)
+        time.sleep(0.15)
     shown = ""
     # A terminal hands its output on in pieces, and not at once.
-    while "3/4" not in shown and select.select([reader_fd], [], [], 5.0)[0]:
+    while "/s" not in shown and select.select([reader_fd], [], [], 5.0)[0]:
         shown += os.read(reader_fd, 4096).decode(errors="replace")
     assert "customer" in shown
     assert "3/4" in shown
+    assert re.search(r"\d/s", shown)

@@ -42,6 +42,7 @@ offline_store: {{type: evenstore.offline.store.DuckDBOfflineStore}}
 online_store:
   type: evenstore.online.store.RedisOnlineStore
   connection_string: "{redis_url}"
+  layout: feast
 batch_engine: {{type: evenstore.compute.engine.DuckDBComputeEngine}}
 entity_key_serialization_version: 3
 """

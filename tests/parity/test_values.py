@@ -15,6 +15,7 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import ParityError
 from evenstore.schema.arrow import arrow_type
 from evenstore.semantics import Status
+from parity.compare import are_values_equal
 from parity.values import (
     PlainValue,
     Undecodable,
@@ -211,3 +212,48 @@ def test_floats_survive_both_ways(value: float) -> None:
     assert isinstance(online, float)
     assert isinstance(offline, float)
     assert struct.pack("<d", online) == struct.pack("<d", offline) or math.isnan(value)
+
+
+_ID = "00112233-4455-6677-8899-aabbccddeeff"
+_SECOND = datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
+_FURTHER: list[tuple[str, Any, Any, Any]] = [
+    # Type, offline value, the gateway's JSON, another JSON.
+    ("PdfBytes", b"%PDF", "JVBERg==", "JVBERg="),
+    ("Json", '{"a":  1}', '{"a":  1}', {"a": 1}),
+    ("Uuid", _ID, _ID, _ID.upper()),
+    ("Decimal", "1.50", "1.50", "1.5"),
+    ("ZonedTimestamp", _SECOND, "1970-01-01T05:29:59+05:30", "1969-12-31T23:59:59"),
+    ("Set(Float64)", [0.5, math.nan], [0.5, "NaN"], [0.5, None]),
+    ("Set(UnixTimestamp)", [_SECOND], [-1], ["-1"]),
+    ("Array(Array(Bytes))", [[b"a"], []], [["YQ=="], []], [["YQ=="], None]),
+    ("Array(Array(Int64))", [[2**53 + 1]], [[2**53 + 1]], [[2**53]]),
+    ("Map", {"b": "x", "a": None}, {"a": None, "b": "x"}, {"b": "x"}),
+    ("Array(Map)", [{"b": "x"}, {}], [{"b": "x"}, {}], [{"b": "x"}]),
+    ('Struct({"x": Float32, "n": Int64})', {"x": 0.5, "n": None}, {"n": None, "x": 0.5}, [0.5]),
+]
+
+
+@pytest.mark.parametrize(("name", "offline", "sent", "other"), _FURTHER, ids=str)
+def test_values_that_hold_values_agree_where_their_json_does(
+    name: str, offline: Any, sent: Any, other: Any
+) -> None:
+    expected = decode_one_offline(Dtype(name), offline)
+    assert are_values_equal(expected, decode_one(Dtype(name), sent))
+    assert not are_values_equal(expected, decode_one(Dtype(name), other))
+    assert not are_values_equal(expected, decode_one(Dtype(name), None))
+    assert decode_one_offline(Dtype(name), None) is None
+    assert json.loads(format_value(expected)) is not None
+
+
+def test_map_of_the_sources_own_types_is_decoded() -> None:
+    column = pa.array([[("a", [datetime(2026, 1, 1)])]], pa.map_(pa.string(), pa.list_(_NAIVE)))  # noqa: DTZ001
+    (offline,) = decode_offline(Dtype("Map"), column, [Status.PRESENT], where="view:feature")
+    assert offline == decode_one(Dtype("Map"), {"a": [1_767_225_600]})
+
+
+_NAIVE = pa.timestamp("us")
+
+
+def test_column_that_is_no_map_is_refused() -> None:
+    with pytest.raises(ParityError, match="gave int64 for Map"):
+        decode_offline(Dtype("Map"), pa.array([1]), [Status.PRESENT], where="view:feature")

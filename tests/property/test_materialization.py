@@ -29,9 +29,10 @@ from evenstore.compute.run import ViewRun
 from evenstore.dtypes import Dtype
 from evenstore.duckdb_session import SessionLimits
 from evenstore.online.connection import open_redis
+from evenstore.online.writer import RowWriter, open_encoder
 from evenstore.redis_server import RedisServer
 from evenstore.schema.files import SourceFiles, TimestampColumn
-from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.model import FeatureViewSchema, Field, Layout
 from tests.evenstore.compute.stored import read_stored
 from tests.support.oracle import Row, is_same_value, newest
 from tests.support.scale import scaled
@@ -173,6 +174,8 @@ def client(redis_server: RedisServer) -> Iterator[Redis]:
 def _run(client: Redis, view: FeatureViewSchema, source: _Source, step: _Run) -> None:
     ViewRun(
         client=client,
+        encoder=open_encoder(view, "p", Layout.PACKED),
+        writer=RowWriter(client, "p", view),
         project="p",
         view=view,
         source=source.describe(),

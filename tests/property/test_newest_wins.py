@@ -1,11 +1,13 @@
 """The write rule inside Redis against the total order in plain Python.
 
 Any rows, in any order and any number of times, from several writers of ours and from stock Feast in
-between: what is stored is at every moment the greatest row written so far, whole.
+between: what is stored is at every moment the greatest row written so far, whole. Deletions are
+rows in the same order, that nobody reads.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import subprocess
@@ -25,16 +27,12 @@ from redis import Redis
 
 from evenstore.clock import us_to_datetime
 from evenstore.online.connection import open_redis
-from evenstore.online.writer import RowWriter, WriteCount
+from evenstore.online.deletion import Deletion
+from evenstore.online.writer import WriteCount
 from evenstore.redis_server import RedisServer, embedded_redis
+from evenstore.schema.model import Layout
 from evenstore.semantics import RowOrder
-from tests.evenstore.online.rows import (
-    MarkedRow,
-    decode_marked,
-    encode_marked,
-    marked_view,
-    read_fields,
-)
+from tests.evenstore.online.rows import MarkedRow, MarkedStore, encode_marked, marked_view
 from tests.evenstore.online.stock import StockStore, int64_key
 from tests.support.scale import scaled
 
@@ -57,12 +55,14 @@ class _Write:
 class _History:
     n_features: int
     writes: tuple[_Write, ...]
+    layout: Layout = Layout.FEAST
 
 
 @st.composite
 def _histories(draw: st.DrawFn) -> _History:
     n_features = draw(st.sampled_from([0, 1, 1, 3, 3, 3, 3, 1600]))
-    has_stock = draw(st.booleans())
+    layout = draw(st.sampled_from(list(Layout)))
+    has_stock = layout is Layout.FEAST and draw(st.booleans())
     # Stock forgets the order of rows before 1970, so that only ours are judged there.
     origins_us = [_AFTER_1970_US] if has_stock else [_AFTER_1970_US, -3_000_000, -(2**40)]
     origin_us = draw(st.sampled_from(origins_us))
@@ -91,7 +91,7 @@ def _histories(draw: st.DrawFn) -> _History:
             rows.append(MarkedRow(k, order, mark if n_features else 0))
         writes.append(_Write(writer, tuple(rows)))
     replays = draw(st.lists(st.sampled_from(writes), max_size=3))
-    return _History(n_features, tuple(draw(st.permutations([*writes, *replays]))))
+    return _History(n_features, tuple(draw(st.permutations([*writes, *replays]))), layout)
 
 
 @functools.cache
@@ -179,8 +179,8 @@ def test_stored_row_is_the_greatest_written_so_far(
     server: RedisServer, client: Redis, history: _History
 ) -> None:
     client.flushall()
-    view = marked_view(history.n_features)
-    writers = {name: RowWriter(client, view) for name in ("ours", "theirs")}
+    store = MarkedStore(client, marked_view(history.n_features), _PROJECT, history.layout)
+    writers = {name: store.writer() for name in ("ours", "theirs")}
     stock = StockStore(server.url, _PROJECT)
     greatest: dict[int, MarkedRow] = {}
 
@@ -188,28 +188,78 @@ def test_stored_row_is_the_greatest_written_so_far(
         if write.writer == "stock":
             _write_stock(stock, history.n_features, write.rows)
         else:
-            rows = encode_marked(view, _PROJECT, write.rows)
+            rows = encode_marked(store.view, _PROJECT, store.layout, write.rows)
             count = writers[write.writer].write(rows)
             assert count.n_written + count.n_superseded == len(write.rows)
         for row in write.rows:
             known = greatest.setdefault(row.k, row)
             greatest[row.k] = max(known, row, key=lambda candidate: candidate.order)
-        stored = {k: decode_marked(view, k, read_fields(client, view, _PROJECT, k)) for k in _KEYS}
+        stored = {k: store.read(k) for k in _KEYS}
         assert stored == {k: greatest.get(k) for k in _KEYS}
+
+
+_Deed = MarkedRow | RowOrder
+"""A row of one entity, or its deletion."""
+
+
+@st.composite
+def _deeds(draw: st.DrawFn) -> list[_Deed]:
+    origin_us = draw(st.sampled_from([_AFTER_1970_US, -3_000_000]))
+    instants_us = st.sampled_from(_STEPS_US[:6]).map(lambda step_us: origin_us + step_us)
+    sequences_us = draw(st.permutations([1, 2, 255, 256, 2**32, 1_800_000_000_000_000]))
+    deeds: list[_Deed] = []
+    for mark, sequence_us in enumerate(sequences_us[: draw(st.integers(1, 6))], start=1):
+        created_us = draw(st.none() | instants_us)
+        if draw(st.booleans()):
+            deeds.append(RowOrder(draw(instants_us), None, sequence_us))
+        else:
+            deeds.append(MarkedRow(1, RowOrder(draw(instants_us), created_us, sequence_us), mark))
+    replays = draw(st.lists(st.sampled_from(deeds), max_size=4))
+    return list(draw(st.permutations([*deeds, *replays])))
+
+
+def _order(deed: _Deed) -> RowOrder:
+    return deed.order if isinstance(deed, MarkedRow) else deed
+
+
+@settings(
+    max_examples=scaled(30, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(_deeds(), st.sampled_from(list(Layout)), st.booleans())
+def test_deletions_and_rows_converge_to_the_greatest(
+    client: Redis, deeds: list[_Deed], layout: Layout, has_neighbour: bool
+) -> None:
+    client.flushall()
+    store = MarkedStore(client, marked_view(2), _PROJECT, layout)
+    neighbour = dataclasses.replace(store, view=marked_view(1, "other"))
+    kept = MarkedRow(1, RowOrder(_STEP, None, 1), 1)
+    if has_neighbour:
+        neighbour.write(kept)
+    done: list[_Deed] = []
+
+    for deed in deeds:
+        if isinstance(deed, MarkedRow):
+            store.write(deed)
+        else:
+            deletion = Deletion(deed, forgotten_us=2**52)
+            rows = deletion.encode(store.view, _PROJECT, layout, [{"k": 1}])
+            store.writer().write(rows)
+        done.append(deed)
+        greatest = max(done, key=_order)
+        assert store.read() == (greatest if isinstance(greatest, MarkedRow) else None)
+    assert neighbour.read() == (kept if has_neighbour else None)
 
 
 @settings(max_examples=scaled(10, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_histories())
 def test_replay_of_everything_changes_nothing(client: Redis, history: _History) -> None:
     client.flushall()
-    view = marked_view(history.n_features)
-    writer = RowWriter(client, view)
-    batches = [encode_marked(view, _PROJECT, write.rows) for write in history.writes]
-    for batch in batches:
-        writer.write(batch)
-    before = {k: read_fields(client, view, _PROJECT, k) for k in _KEYS}
+    store = MarkedStore(client, marked_view(history.n_features), _PROJECT, history.layout)
+    for write in history.writes:
+        store.write(*write.rows)
+    before = {k: client.dump(store.key(k)) for k in _KEYS}
 
-    again = [writer.write(batch) for batch in batches]
+    again = [store.write(*write.rows) for write in history.writes]
 
-    assert {k: read_fields(client, view, _PROJECT, k) for k in _KEYS} == before
+    assert {k: client.dump(store.key(k)) for k in _KEYS} == before
     assert sum(again, WriteCount(0, 0)).n_written == 0

@@ -298,7 +298,6 @@ def test_as_of_join_finds_rows_of_composite_keys_with_bytes(bench: Bench) -> Non
     assert joins.fetch_table()["n"].to_pylist() == [5, 5]
 
 
-@pytest.mark.xfail(strict=True, reason="rows that tie but for the sign of zero have no order")
 def test_answer_is_the_same_whatever_else_is_asked(bench: Bench) -> None:
     """To the bit: 0.0 and -0.0 are equal as content, yet one of them has to win always."""
     features = (Field("x", Dtype.FLOAT64),)

@@ -22,6 +22,8 @@ _COMMANDS = (
     ("evenstore", "transform"),
     ("evenstore", "index"),
     ("evenstore", "compact"),
+    ("evenstore", "doctor"),
+    ("evenstore", "reconcile"),
     ("evenstore-serve",),
     ("evenstore-train",),
     ("evenstore-train", "dataset"),

@@ -26,6 +26,8 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource
 from feast.data_source import DataSource
 from feast.types import ComplexFeastType, PrimitiveFeastType
 
+from evenstore.schema.model import Layout
+
 __all__ = ["OUR_ENGINE", "OUR_OFFLINE_STORE", "OUR_ONLINE_STORE", "FeastRepo"]
 
 OUR_OFFLINE_STORE = "evenstore.offline.store.DuckDBOfflineStore"
@@ -42,6 +44,7 @@ class FeastRepo:
             engine, which is enough for offline tests.
         project: The Feast project.
         offline_store: Its type: ours, or stock's `file` or `duckdb`.
+        layout: How rows lie in Redis.
         overrides: Sections of feature_store.yaml that replace the defaults.
     """
 
@@ -52,6 +55,7 @@ class FeastRepo:
         redis_url: str | None = None,
         project: str = "tiny",
         offline_store: str = OUR_OFFLINE_STORE,
+        layout: Layout = Layout.PACKED,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
@@ -68,7 +72,11 @@ class FeastRepo:
             config["online_store"] = {"type": "sqlite", "path": "online.db"}
             config["batch_engine"] = {"type": "local"}
         else:
-            config["online_store"] = {"type": OUR_ONLINE_STORE, "connection_string": redis_url}
+            config["online_store"] = {
+                "type": OUR_ONLINE_STORE,
+                "connection_string": redis_url,
+                "layout": layout.value,
+            }
             config["batch_engine"] = {"type": OUR_ENGINE}
         config |= overrides or {}
         # JSON is YAML.

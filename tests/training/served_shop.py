@@ -25,7 +25,7 @@ from evenstore.codec.feast_row import FeastRowLayout
 from evenstore.codec.feast_value import value_encoder
 from evenstore.schema.compile import compile_store
 from evenstore.schema.document import write_document
-from evenstore.schema.model import FeatureViewSchema
+from evenstore.schema.model import FeatureViewSchema, Layout
 from tests.serving.processes import run_worker
 from tests.support.feast_repo import FeastRepo
 
@@ -85,7 +85,7 @@ class ServedShop:
 @contextmanager
 def open_served_shop(folder: Path, redis_url: str) -> Iterator[ServedShop]:
     """Write, apply, load and serve."""
-    repo = FeastRepo(folder / "repo", redis_url=redis_url, project=_PROJECT)
+    repo = FeastRepo(folder / "repo", redis_url=redis_url, project=_PROJECT, layout=Layout.FEAST)
     repo.write_rows("activity", pa.Table.from_pylist(_activity(), schema=_ROWS))
     store = repo.apply(*_definitions(repo))
     store.materialize(start_date=NOW - dt.timedelta(days=_N_DAYS + 10), end_date=NOW)

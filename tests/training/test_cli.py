@@ -113,6 +113,18 @@ def test_report_that_has_no_place_is_refused_before_the_fit_and_no_model_is_writ
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+@pytest.mark.parametrize("option", ["--out", "--report"])
+@pytest.mark.parametrize("place", ["file/model", "/proc/none/model"])
+def test_place_that_cannot_be_written_is_refused_before_the_fit(
+    option: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["fit", "--dataset", str(tmp_path / "none"), "--out", str(tmp_path / "model")]
+    assert main([*arguments, option, str(tmp_path / place)]) == 1
+    assert f"{place}` cannot be written: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_labels_joined_early_are_refused_with_the_row(
     feature_repo: Path,
     entity_rows_path: Path,
@@ -158,6 +170,20 @@ def test_interrupted_fit_leaves_nothing_and_exits_with_130(tmp_path: Path) -> No
     assert err.endswith(b"interrupted: no partial file or folder is left\n")
     assert out == b""
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_interrupt_while_libraries_load_is_one_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupt:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "training.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "training.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupt(), *sys.meta_path])
+    assert main(_DATASET) == 130
+    assert capsys.readouterr().err == "interrupted: no partial file or folder is left\n"
 
 
 def test_missing_http_library_is_named() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,7 @@ from training.options import FitOptions
 _BUILD = """\
 import sys
 from pathlib import Path
+from typing import Any
 from evenstore.semantics import Knowledge
 from training.dataset import TrainingDataset
 dataset = TrainingDataset.build(
@@ -185,6 +187,31 @@ def test_splits_of_a_dataset_know_its_instants_and_labels() -> None:
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(40))
     with pytest.raises(TrainingError, match="no column `shop` to group by"):
         dataset.split_by_group("shop", test_share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([9999], "there is no row 9999: the dataset has 4 rows"),
+        (np.array([1, -1]), "there is no row -1"),
+        ([True, False, True, True], "by their indexes, not by bool"),
+        ([0.0, 1.0], "by their indexes, not by float64"),
+        ([[0, 1]], "by their indexes"),
+    ],
+)
+def test_rows_that_a_dataset_does_not_have_are_refused(rows: Any, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        make_dataset(4).take(rows)
+
+
+def test_no_rows_may_be_taken() -> None:
+    assert make_dataset(4).take(np.array([], dtype=np.int64)).n_rows == 0
+
+
+def test_purge_that_is_no_timedelta_is_refused() -> None:
+    purge: Any = 10
+    with pytest.raises(TrainingError, match="the purge is a timedelta, not 10"):
+        make_dataset(4).split_by_time(test_share=0.5, purge=purge)
 
 
 def test_empty_dataset_object_says_how_to_make_one() -> None:

@@ -17,6 +17,7 @@ from training.manifest import Manifest
 from training.verification import Change, ChangeKind, Verification, verify_file
 
 _N_VIEWS_FILES = 2
+UNREADABLE = Path("/proc/self/mem")
 
 
 @pytest.fixture
@@ -96,6 +97,21 @@ def test_added_and_removed_files_are_named(built: Path, feature_repo_copy: Path)
     removed, added = verification.changes
     assert (removed.now, added.was) == (None, None)
     assert removed.was == added.now
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="Linux has a file that nobody can read")
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_file_that_cannot_be_read_is_a_difference_wherever_it_is_found(
+    rebuild: bool, built: Path, feature_repo_copy: Path
+) -> None:
+    source = feature_repo_copy / "data" / "profile" / "a.parquet"
+    source.unlink()
+    source.symlink_to(UNREADABLE)
+    verification = verify_file(built, repo=feature_repo_copy, rebuild=rebuild)
+    kinds = [ChangeKind.SOURCE, ChangeKind.FILE_CHANGED] + rebuild * [ChangeKind.RESULT]
+    assert [change.kind for change in verification.changes] == kinds
+    assert all(str(source) in str(change.now) for change in verification.changes)
+    assert not verification.is_proven
 
 
 def test_source_without_files_is_named_with_the_reason(

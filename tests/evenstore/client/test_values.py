@@ -9,6 +9,7 @@ import pytest
 
 from evenstore.client.values import decode_online, to_arrow
 from evenstore.dtypes import Dtype
+from evenstore.errors import UnsupportedDtypeError
 from evenstore.schema.arrow import arrow_type
 from evenstore.semantics import Status
 
@@ -58,3 +59,28 @@ def test_float_keeps_its_last_bit_and_null_beside_present_is_nan() -> None:
         assert first == nearest
         assert math.isnan(second)
         assert third is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "expected"),
+    [
+        ("PdfBytes", "JVBERg==", b"%PDF"),
+        ("Json", "[]", "[]"),
+        ("Decimal", "1.50", "1.50"),
+        ("ZonedTimestamp", "1970-01-01T05:29:59+05:30", datetime(1969, 12, 31, 23, 59, 59)),  # noqa: DTZ001
+    ],
+)
+def test_further_scalars_become_their_arrow_columns(name: str, sent: Any, expected: Any) -> None:
+    dtype = Dtype(name)
+    values = decode_online(dtype, [sent, None], [Status.PRESENT, Status.NULL_VALUE])
+    column = to_arrow(dtype, values)
+    assert column.type == arrow_type(dtype)
+    first, second = column.to_pylist()
+    assert (first.replace(tzinfo=None) if name == "ZonedTimestamp" else first) == expected
+    assert second is None
+
+
+@pytest.mark.parametrize("name", ["Map", "Set(Bytes)", "Array(Array(Int64))"])
+def test_json_of_values_that_hold_values_becomes_no_arrow_column(name: str) -> None:
+    with pytest.raises(UnsupportedDtypeError, match="no Arrow column"):
+        to_arrow(Dtype(name), [None])

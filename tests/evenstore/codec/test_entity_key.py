@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
+from feast.protos.feast.types.Value_pb2 import (
+    Int64List,
+    Map,
+    RepeatedValue,
+    ScalarMap,
+    StringSet,
+    Value,
+    ZonedTimestamp,
+)
 
 from evenstore.codec.entity_key import (
     DUMMY_JOIN_KEY,
@@ -14,7 +22,7 @@ from evenstore.codec.entity_key import (
     check_key_value,
     split_project,
 )
-from evenstore.dtypes import Dtype
+from evenstore.dtypes import ENTITY_KEY_DTYPES, Dtype
 from evenstore.errors import EntityRowsError, UnsupportedDtypeError
 from evenstore.schema.model import Field
 from tests.evenstore.codec.golden import golden
@@ -85,6 +93,43 @@ def test_entityless_view_has_feasts_dummy_key() -> None:
 def test_type_without_key_bytes_is_refused(dtype: Dtype) -> None:
     with pytest.raises(UnsupportedDtypeError, match=r"join key `k`"):
         EntityKeyEncoder([Field("k", dtype)], "p")
+
+
+_PROTOS = {
+    "Bytes": Value(bytes_val=b""),
+    "String": Value(string_val=""),
+    "Int32": Value(int32_val=0),
+    "Int64": Value(int64_val=0),
+    "Float32": Value(float_val=0),
+    "Float64": Value(double_val=0),
+    "Bool": Value(bool_val=False),
+    "UnixTimestamp": Value(unix_timestamp_val=0),
+    "Uuid": Value(uuid_val=""),
+    "TimeUuid": Value(time_uuid_val=""),
+    "Decimal": Value(decimal_val=""),
+    "Json": Value(json_val=""),
+    "Map": Value(map_val=Map()),
+    "ScalarMap": Value(scalar_map_val=ScalarMap()),
+    "ZonedTimestamp": Value(zoned_timestamp_val=ZonedTimestamp()),
+    "Array(Int64)": Value(int64_list_val=Int64List()),
+    "Set(String)": Value(string_set_val=StringSet()),
+    'Struct({"a": Int64})': Value(struct_val=Map()),
+    "Array(Array(Int64))": Value(list_val=RepeatedValue()),
+}
+
+
+@pytest.mark.parametrize("name", _PROTOS)
+def test_types_of_join_keys_are_those_that_feast_has_key_bytes_for(name: str) -> None:
+    dtype = Dtype(name)
+    key = EntityKey(join_keys=["k"], entity_values=[_PROTOS[name]])
+    try:
+        serialize_entity_key(key, 3)
+    except ValueError:
+        assert dtype not in ENTITY_KEY_DTYPES
+        with pytest.raises(UnsupportedDtypeError, match=r"join key `k`"):
+            EntityKeyEncoder([Field("k", dtype)], "p")
+    else:
+        assert dtype in ENTITY_KEY_DTYPES
 
 
 _NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - a naive one is the case.

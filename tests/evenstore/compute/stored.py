@@ -8,10 +8,9 @@ from typing import Any
 
 import redis
 
-from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.online.connection import execute
-from evenstore.online.lookup import ViewDecoder
-from evenstore.schema.model import FeatureViewSchema
+from evenstore.online.key_group import open_key_group
+from evenstore.schema.model import FeatureViewSchema, Layout
 from evenstore.schema.request import ViewRead
 
 __all__ = ["StoredRow", "read_stored"]
@@ -28,20 +27,22 @@ class StoredRow:
 
 
 def read_stored(
-    client: redis.Redis, view: FeatureViewSchema, project: str, keys: Iterable[tuple[Any, ...]]
+    client: redis.Redis,
+    view: FeatureViewSchema,
+    project: str,
+    keys: Iterable[tuple[Any, ...]],
+    layout: Layout = Layout.PACKED,
 ) -> dict[tuple[Any, ...], StoredRow]:
     """Read the rows of some entities; those without one are left out."""
     names = tuple(key.name for key in view.join_keys)
     ageless = replace(view, ttl_us=None)
-    decoder = ViewDecoder(ViewRead(ageless, view.name, names, view.features))
-    encoder = EntityKeyEncoder(view.join_keys, project)
+    read = ViewRead(ageless, view.name, names, view.features)
+    group = open_key_group(layout, project, [read], max_skew_us=_LATE_US)
     wanted = list(keys)
-    replies: list[Any] = execute(
-        client, [(b"HMGET", encoder.encode(key), *decoder.fields) for key in wanted]
-    )
+    commands = group.commands([group.encoder.encode(key) for key in wanted])
+    (answers,) = group.decode(execute(client, commands), 0)
     stored = {}
-    for key, reply in zip(wanted, replies, strict=True):
-        event_us, values, _ = decoder.decode(reply, _LATE_US)
+    for key, (event_us, values, _) in zip(wanted, answers, strict=True):
         if event_us is not None:
             by_name = zip((field.name for field in view.features), values, strict=True)
             stored[key] = StoredRow(event_us, dict(by_name))

@@ -20,16 +20,20 @@ from feast.value_type import ValueType
 from redis import Redis
 
 from evenstore.clock import FrozenClock, SystemClock, datetime_to_us
-from evenstore.compute.run import RunSummary, ViewRun
+from evenstore.compute.run import ViewRun
+from evenstore.compute.summary import RunSummary
 from evenstore.compute.watermark import read_watermark
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import (
     ConfigurationError,
     MaterializationError,
+    SourceChangedError,
     SourceUnavailableError,
 )
 from evenstore.online.connection import open_redis
+from evenstore.online.writer import RowWriter, open_encoder
 from evenstore.schema.compile import compile_feature_view
+from evenstore.schema.model import Layout
 from evenstore.schema.source import open_source
 from tests.evenstore.compute.stored import StoredRow, read_stored
 from tests.support.feast_repo import FeastRepo
@@ -240,13 +244,16 @@ def test_values_are_exact(repo: FeastRepo, client: Redis) -> None:
     assert math.copysign(1, stored[3,].values["rating"]) == -1
 
 
-def test_row_without_key_or_event_time_is_left_out(repo: FeastRepo, client: Redis) -> None:
+def test_row_without_key_or_event_time_is_left_out_and_counted(
+    repo: FeastRepo, client: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
     repo.write_rows("stats", _rows((None, _END, 1), (1, None, 2), (2, _END, 3)))
     store = repo.apply(_DRIVER, _view(repo))
 
     store.materialize_incremental(_END)
 
     assert _trips(client, store, 1, 2) == {2: 3}
+    assert "1 rows read, 1 written, 0 superseded, 2 left out without" in capsys.readouterr().err
 
 
 def test_null_in_a_list_is_refused_and_nothing_is_recorded(repo: FeastRepo, client: Redis) -> None:
@@ -358,6 +365,8 @@ def test_two_runs_at_once_converge(repo: FeastRepo, client: Redis) -> None:
     def prepare() -> ViewRun:
         return ViewRun(
             client=client,
+            encoder=open_encoder(view, "tiny", Layout.PACKED),
+            writer=RowWriter(client, "tiny", view),
             project="tiny",
             view=view,
             source=open_source(definition, view, repo.path),
@@ -383,6 +392,36 @@ def test_two_runs_at_once_converge(repo: FeastRepo, client: Redis) -> None:
     assert _trips(client, store, *range(n_rows)) == dict.fromkeys(range(n_rows), 2)
 
 
+@pytest.mark.parametrize("n_rows", [0, 5000])
+def test_file_replaced_during_a_run_is_noticed_and_nothing_is_recorded(
+    repo: FeastRepo, client: Redis, n_rows: int
+) -> None:
+    """Its rows are found first and read later; the engine runs again on the new files."""
+    repo.write_rows("stats", _rows((1, _END, 1)))
+    store = repo.apply(_DRIVER, _view(repo))
+    definition = store.get_feature_view("stats")
+    view = compile_feature_view(definition)
+    run = ViewRun(
+        client=client,
+        encoder=open_encoder(view, "tiny", Layout.PACKED),
+        writer=RowWriter(client, "tiny", view),
+        project="tiny",
+        view=view,
+        source=open_source(definition, view, repo.path),
+        clock=SystemClock(),
+        sequence_us=SystemClock().now_us(),
+        limits=SessionLimits(threads=1),
+    )
+    repo.write_rows("stats", _rows(*((k, _END, 2) for k in range(n_rows))))
+
+    with pytest.raises(SourceChangedError, match="stats"):
+        run.execute(start_us=0, end_us=datetime_to_us(_END))
+
+    assert read_watermark(client, "tiny", "stats") is None
+    store.materialize_incremental(_END)
+    assert _trips(client, store, *range(n_rows)) == dict.fromkeys(range(n_rows), 2)
+
+
 def test_removed_view_is_loaded_anew_when_it_comes_back(repo: FeastRepo, client: Redis) -> None:
     repo.write_rows("stats", _rows((1, _END - 9 * _DAY, 1)))
     store = repo.apply(_DRIVER, _view(repo))
@@ -403,7 +442,7 @@ def test_teardown_leaves_nothing(repo: FeastRepo, client: Redis) -> None:
 
     repo.store().teardown()
 
-    assert client.dbsize() == 0
+    assert client.keys("*") == []
 
 
 def test_empty_file_is_no_error(repo: FeastRepo, client: Redis) -> None:

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from evenstore.dtypes import Dtype
 from evenstore.index.build import build_index
 from evenstore.index.catalogue import IndexKind
 from evenstore.index.view_index import ViewIndex, open_index
 from evenstore.schema.arrow import arrow_type
+from evenstore.schema.model import Field
 from tests.evenstore.index.worlds import source_of, view_of, write_files
-from tests.support.oracle import Row, is_same_value, newest
+from tests.support.oracle import Row, Rules, is_same_value, newest
 from tests.support.scale import scaled
 from tests.support.strategies import World, worlds
 
@@ -106,3 +108,30 @@ def test_index_equals_oracle_for_any_world(
         for field in world.features:
             assert is_same_value(values[field.name], row.values[field.name]), field
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", ["table", "positions"])
+@pytest.mark.parametrize("is_grown", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        (Dtype.FLOAT64, -0.0, 0.0),
+        (Dtype.FLOAT32_LIST, [0.5, -0.0], [0.5, 0.0]),
+        (Dtype("Array(Array(Float64))"), [[-0.0]], [[0.0]]),
+    ],
+    ids=["number", "list", "list of lists"],
+)
+def test_rows_that_tie_but_for_the_sign_of_zero_have_an_order(
+    tmp_path: Path, kind: IndexKind, dtype: Dtype, low: Any, high: Any, *, is_grown: bool
+) -> None:
+    """As in a join by SQL: to the bit, however many files and segments there are."""
+    files = tuple((Row((1,), 0, None, {"x": value}),) for value in (low, high, low))
+    asked = (((1,), 0), ((1,), 5))
+    fields = (Field("k", Dtype.INT64),), (Field("x", dtype),)
+    world = World(*fields, 1, files, asked, Rules(has_created=False), "us", "UTC", 100)
+    index = _open(tmp_path, world, kind, is_grown=is_grown)
+    keys = world.entity_table().select(["k"])
+    rows = index.find(keys, np.array([0, 5]), is_as_known=False, since_us=None)
+    assert repr([values and values["x"] for values in _values(world, index, rows)]) == repr(
+        [high, high]
+    )

@@ -227,28 +227,11 @@ def test_ties_resolve_by_content_whatever_the_type(
     assert texts == [str(value).lower() for value in wanted]
 
 
-def test_types_without_meaning_online_do_not_keep_a_view_from_the_offline_store(
-    tmp_path: Path,
-) -> None:
+def test_types_are_read_offline_whatever_the_online_store_is(tmp_path: Path) -> None:
     """A repo may have stock's online store, which takes what it can."""
     repo = FeastRepo(tmp_path)
     write(repo, "stats", x=array([[[1]]]))
     store = repo.apply(thing, view_of(repo, "stats", {"x": Array(Array(Int64))}, online=True))
-    assert retrieve(store, ["stats:x"], 1).to_arrow()["x"].to_pylist() == [[[1]]]
-
-
-@pytest.mark.redis
-def test_online_view_of_an_offline_type_is_refused_when_it_is_applied(
-    tmp_path: Path, redis_url: str
-) -> None:
-    repo = FeastRepo(tmp_path, redis_url=redis_url)
-    write(repo, "stats", x=array([[[1]]]), n=array([1]))
-    schema = {"n": Int64, "x": Array(Array(Int64))}
-    with pytest.raises(UnsupportedDtypeError) as caught:
-        repo.apply(thing, view_of(repo, "stats", schema, online=True))
-    assert caught.value.message == "stats:x: type `Array(Array(Int64))` is kept offline only"
-    assert "online=False" in (caught.value.hint or "")
-    store = repo.apply(thing, view_of(repo, "stats", schema))
     assert retrieve(store, ["stats:x"], 1).to_arrow()["x"].to_pylist() == [[[1]]]
 
 

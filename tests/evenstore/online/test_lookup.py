@@ -22,7 +22,7 @@ from evenstore.errors import CorruptRowError, EntityRowsError, FutureRowError
 from evenstore.online.connection import execute, execute_async, open_async_redis, open_redis
 from evenstore.online.lookup import FeatureVectors, OnlineLookup
 from evenstore.schema.compile import compile_store
-from evenstore.schema.model import Field
+from evenstore.schema.model import Field, Layout
 from evenstore.schema.request import resolve_references, resolve_service
 from evenstore.semantics import Status
 from tests.support.feast_repo import FeastRepo
@@ -48,12 +48,20 @@ def client(redis_url: str) -> Iterator[Redis]:
         yield opened
 
 
+@pytest.fixture(params=list(Layout), ids=lambda layout: layout.value)
+def layout(request: pytest.FixtureRequest) -> Layout:
+    chosen: Layout = request.param
+    return chosen
+
+
 @pytest.fixture
-def store(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+def store(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> FeatureStore:
     """Views of several keys, with rows of every status."""
     monkeypatch.setenv("EVENSTORE_TEST_MODE", "1")
     monkeypatch.setenv("EVENSTORE_FROZEN_TIME", _NOW.isoformat())
-    repo = FeastRepo(tmp_path, redis_url=redis_url)
+    repo = FeastRepo(tmp_path, redis_url=redis_url, layout=layout)
     stats_schema: dict[str, PrimitiveFeastType | ComplexFeastType] = {
         "driver_id": Int64,
         "trips": Int64,
@@ -101,7 +109,8 @@ def _write(
 
 
 def _lookup(store: FeatureStore, references: Sequence[str] = _REFERENCES) -> OnlineLookup:
-    return OnlineLookup("tiny", resolve_references(compile_store(store), tuple(references)))
+    schema = compile_store(store)
+    return OnlineLookup("tiny", resolve_references(schema, tuple(references)), schema.layout)
 
 
 def _ask(
@@ -156,7 +165,8 @@ def test_answers_are_those_of_the_sdk(store: FeatureStore, client: Redis) -> Non
 
 
 def test_service_with_aliases_answers_as_the_sdk_does(store: FeatureStore, client: Redis) -> None:
-    lookup = OnlineLookup("tiny", resolve_service(compile_store(store), "duel"))
+    schema = compile_store(store)
+    lookup = OnlineLookup("tiny", resolve_service(schema, "duel"), schema.layout)
     columns: dict[str, list[Any]] = {"driver_id": [1, 2], "rival_id": [2, 9]}
 
     answer = _plain(_ask(client, lookup, columns))
@@ -192,12 +202,18 @@ def test_features_come_in_the_order_asked_for(store: FeatureStore, client: Redis
     assert vectors.as_of_us == _NOW_US
 
 
-def test_entity_is_read_once_for_all_its_views_and_rows(store: FeatureStore) -> None:
+def test_entity_is_read_once_for_all_its_views_and_rows(
+    store: FeatureStore, layout: Layout
+) -> None:
     columns: dict[str, list[Any]] = {"driver_id": [1, 1, 2]}
 
     batch = _lookup(store, ["stats:trips", "forever:x", "stats:rating"]).begin(columns)
 
-    assert [command[0] for command in batch.commands] == [b"HMGET", b"HMGET"]
+    if layout is Layout.FEAST:
+        assert [command[0] for command in batch.commands] == [b"HMGET", b"HMGET"]
+    else:
+        (command,) = batch.commands
+        assert (command[0], len(command)) == (b"MGET", 3)
 
 
 def test_no_entity_rows_are_no_commands(store: FeatureStore, client: Redis) -> None:
@@ -229,6 +245,7 @@ def test_row_within_the_allowed_skew_is_no_future_row(store: FeatureStore, clien
         _ask(client, lookup, {"driver_id": [1]}, allowed - timedelta(microseconds=1))
 
 
+@pytest.mark.parametrize("layout", [Layout.FEAST])
 @pytest.mark.parametrize(
     ("field", "where"),
     [(feature_field("stats", "rating"), "stats:rating"), (b"_ts:stats", "stats")],

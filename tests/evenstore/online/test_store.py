@@ -32,7 +32,7 @@ from evenstore.errors import (
 )
 from evenstore.online.connection import open_redis
 from evenstore.online.store import RedisOnlineStore
-from evenstore.schema.model import Field
+from evenstore.schema.model import Field, Layout
 from evenstore.semantics import Status
 from tests.support.feast_repo import FeastRepo
 
@@ -49,9 +49,14 @@ def _frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENSTORE_FROZEN_TIME", _NOW.isoformat())
 
 
+@pytest.fixture(params=list(Layout), ids=lambda layout: layout.value)
+def repo(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str) -> FeastRepo:
+    return FeastRepo(tmp_path / "repo", redis_url=redis_url, layout=request.param)
+
+
 @pytest.fixture
-def repo(tmp_path: Path, redis_url: str) -> FeastRepo:
-    return FeastRepo(tmp_path / "repo", redis_url=redis_url)
+def feast_repo(tmp_path: Path, redis_url: str) -> FeastRepo:
+    return FeastRepo(tmp_path / "repo", redis_url=redis_url, layout=Layout.FEAST)
 
 
 def _stats(repo: FeastRepo, *, name: str = "stats", **options: Any) -> FeatureView:
@@ -157,8 +162,10 @@ def test_ttl_that_is_not_enforced_withholds_nothing(repo: FeastRepo, enforcement
     assert _ask(store, [{"driver_id": 1}])["trips"][0][:2] == (9, Status.PRESENT)
 
 
-def test_feature_that_the_stored_row_lacks_is_not_found(repo: FeastRepo, redis_url: str) -> None:
-    store = repo.apply(_DRIVER, _stats(repo))
+def test_feature_that_the_stored_row_lacks_is_not_found(
+    feast_repo: FeastRepo, redis_url: str
+) -> None:
+    store = feast_repo.apply(_DRIVER, _stats(feast_repo))
     _push(store, _NOW)
     with open_redis(redis_url) as client:
         _delete_field(client, 1, feature_field("stats", "rating"))
@@ -251,12 +258,12 @@ def test_join_key_alias_reads_by_the_callers_column(repo: FeastRepo) -> None:
 
 
 def test_declared_type_of_the_key_decides_beside_a_view_of_another(
-    repo: FeastRepo, redis_url: str
+    feast_repo: FeastRepo, redis_url: str
 ) -> None:
     """D24: Feast types an entity value by the last view of a request that has the join key."""
     narrow = Entity(name="narrow", join_keys=["driver_id"], value_type=ValueType.INT32)
-    view = repo.view("small", [narrow], {"driver_id": Int32, "n": Int64})
-    store = repo.apply(narrow, view)
+    view = feast_repo.view("small", [narrow], {"driver_id": Int32, "n": Int64})
+    store = feast_repo.apply(narrow, view)
     wide_key = _key(1)
 
     _write(store, "small", [(wide_key, {"n": Value(int64_val=3)}, _NOW, None)])
@@ -429,9 +436,9 @@ def test_stored_row_after_now_is_an_error_not_an_answer(
     "stored", [b"\xff", value_encoder(Dtype.STRING)("7"), value_encoder(Dtype.INT64)(7) + b"\x00"]
 )
 def test_bytes_of_another_type_are_an_error_that_names_the_feature(
-    repo: FeastRepo, redis_url: str, stored: bytes
+    feast_repo: FeastRepo, redis_url: str, stored: bytes
 ) -> None:
-    store = repo.apply(_DRIVER, _stats(repo))
+    store = feast_repo.apply(_DRIVER, _stats(feast_repo))
     _push(store, _NOW)
     with open_redis(redis_url) as client:
         client.execute_command("HSET", _redis_key(1), feature_field("stats", "trips"), stored)
@@ -441,9 +448,9 @@ def test_bytes_of_another_type_are_an_error_that_names_the_feature(
 
 
 def test_corrupt_event_timestamp_is_an_error_that_names_the_view(
-    repo: FeastRepo, redis_url: str
+    feast_repo: FeastRepo, redis_url: str
 ) -> None:
-    store = repo.apply(_DRIVER, _stats(repo))
+    store = feast_repo.apply(_DRIVER, _stats(feast_repo))
     _push(store, _NOW)
     with open_redis(redis_url) as client:
         client.execute_command("HSET", _redis_key(1), b"_ts:stats", b"\x08\xff")
@@ -480,15 +487,17 @@ def test_unreachable_redis_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_teardown_removes_this_project_and_no_other(
-    tmp_path: Path, redis_url: str, repo: FeastRepo
+    tmp_path: Path, redis_url: str, feast_repo: FeastRepo
 ) -> None:
     """FEAST.md 1.6: stock's teardown of `tiny` takes the keys of `my_tiny` too."""
-    other = FeastRepo(tmp_path / "other", redis_url=redis_url, project="my_tiny")
-    stores = [each.apply(_DRIVER, _stats(each)) for each in (repo, other)]
+    other = FeastRepo(
+        tmp_path / "other", redis_url=redis_url, project="my_tiny", layout=Layout.FEAST
+    )
+    stores = [each.apply(_DRIVER, _stats(each)) for each in (feast_repo, other)]
     for store in stores:
         _push(store, _NOW)
 
-    repo.store().teardown()
+    feast_repo.store().teardown()
 
     assert _ask(other.store(), [{"driver_id": 1}])["trips"][0][0] == 1
     with open_redis(redis_url) as client:
@@ -497,16 +506,16 @@ def test_teardown_removes_this_project_and_no_other(
 
 
 def test_removed_view_takes_its_own_fields_along_and_no_others(
-    repo: FeastRepo, redis_url: str
+    feast_repo: FeastRepo, redis_url: str
 ) -> None:
-    store = repo.apply(_DRIVER, _stats(repo), _stats(repo, name="other"))
+    store = feast_repo.apply(_DRIVER, _stats(feast_repo), _stats(feast_repo, name="other"))
     for view in ("stats", "other"):
         _push(store, _NOW, view=view)
     _push(store, _NOW, driver_id=2, view="stats")
 
     store.apply([], objects_to_delete=[store.get_feature_view("stats")], partial=False)
 
-    assert _ask(repo.store(), [{"driver_id": 1}], ("other:trips",))["trips"][0][0] == 1
+    assert _ask(feast_repo.store(), [{"driver_id": 1}], ("other:trips",))["trips"][0][0] == 1
     with open_redis(redis_url) as client:
         assert client.execute_command("HLEN", _redis_key(1)) == 4
         assert not client.exists(_redis_key(2))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from evenstore.dtypes import OFFLINE_SCALARS, Dtype
+from evenstore.dtypes import FURTHER_SCALARS, Dtype
 from evenstore.schema.arrow import arrow_type, is_exact_widening
 
 SOURCES: dict[str, pa.DataType] = {
@@ -85,7 +85,7 @@ SETS = [Dtype(f"Set({dtype.value})") for dtype in EXACT]
 
 def test_table_of_scalars_is_complete() -> None:
     assert EXACT.keys() == {dtype for dtype in Dtype if not dtype.is_list} | {
-        Dtype(name) for name in OFFLINE_SCALARS
+        Dtype(name) for name in FURTHER_SCALARS
     }
 
 

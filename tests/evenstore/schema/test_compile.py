@@ -16,11 +16,13 @@ from feast.types import (
     Bytes,
     Float32,
     Float64,
+    ImageBytes,
     Int32,
     Int64,
     Invalid,
     Json,
     Map,
+    PdfBytes,
     Set,
     String,
     Struct,
@@ -185,7 +187,7 @@ def view_with(tmp_path: Path, **options: Any) -> FeatureView:
 
 
 NESTED = Array(Struct({'a, "b"': Set(Uuid), "deep": Struct({"m": Map})}))
-OFFLINE: dict[str, Any] = {
+FURTHER: dict[str, Any] = {
     "Json": Json,
     "Array(Map)": Array(Map),
     "Array(Array(Int64))": Array(Array(Int64)),
@@ -193,39 +195,40 @@ OFFLINE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", OFFLINE)
-def test_online_view_with_an_offline_type_is_refused_by_its_feature(
-    tmp_path: Path, name: str
+@pytest.mark.parametrize("declared", [Array(PdfBytes), Array(ImageBytes), Set(Json), Set(PdfBytes)])
+def test_online_view_with_a_type_without_online_value_is_refused_by_its_feature(
+    tmp_path: Path, declared: Any
 ) -> None:
-    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": OFFLINE[name]})
+    view = view_with(tmp_path, schema={"driver_id": Int64, "extra": Int64})
+    view.features[0].dtype = declared
     with pytest.raises(UnsupportedDtypeError) as caught:
         compile_feature_view(view)
-    assert caught.value.message == f"stats:extra: type `{name}` is kept offline only"
+    assert caught.value.message == f"stats:extra: type `{declared}` is kept offline only"
     assert "online=False" in (caught.value.hint or "")
-    assert "Array(Int64)" in (caught.value.hint or "")
+    assert compile_feature_view(view, is_offline=True).features[0].dtype.value == str(declared)
 
 
-@pytest.mark.parametrize("name", OFFLINE)
-def test_offline_type_is_compiled_where_it_is_only_read_offline(tmp_path: Path, name: str) -> None:
-    schema = {"driver_id": Int64, "extra": OFFLINE[name]}
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_type_is_compiled_online_and_offline(tmp_path: Path, name: str) -> None:
+    schema = {"driver_id": Int64, "extra": FURTHER[name]}
     expected = (Field("extra", Dtype(name)),)
     online_view = view_with(tmp_path, schema=schema)
+    assert compile_feature_view(online_view).features == expected
     assert compile_feature_view(online_view, is_offline=True).features == expected
     offline_view = view_with(tmp_path, schema=schema, online=False)
     assert compile_feature_view(offline_view).features == expected
 
 
-def test_registry_is_compiled_with_the_types_that_only_the_offline_store_keeps(
+def test_registry_is_compiled_with_further_types(
     tmp_path: Path,
 ) -> None:
-    """One such view must not take every service of the registry away."""
     repo = FeastRepo(tmp_path)
-    schema = {"driver_id": Int64, **{f"f{i}": dtype for i, dtype in enumerate(OFFLINE.values())}}
+    schema = {"driver_id": Int64, **{f"f{i}": dtype for i, dtype in enumerate(FURTHER.values())}}
     rich, plain = repo.view("rich", [driver], schema), repo.view("plain", [], {"load": Float64})
     registry = compile_store(repo.apply(driver, rich, plain))
     assert [view.name for view in registry.feature_views] == ["plain", "rich"]
     declared = [field.dtype for field in registry.feature_views[1].features]
-    assert declared == [Dtype(name) for name in OFFLINE]
+    assert declared == [Dtype(name) for name in FURTHER]
 
 
 def test_type_that_feast_did_not_infer_is_named(tmp_path: Path) -> None:

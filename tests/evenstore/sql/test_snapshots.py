@@ -19,8 +19,10 @@ from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
 from evenstore.sql.entities import build_entities_sql
-from evenstore.sql.latest import build_earliest_event_sql, build_latest_rows_sql
+from evenstore.sql.latest import build_latest_rows_sql
 from evenstore.sql.merge import MergeInput
+from evenstore.sql.newest import NewestRows, WantedRows
+from evenstore.sql.orphans import build_keep_orphans_sql
 from evenstore.sql.point_in_time import JoinStrategy, PointInTimeJoin
 from evenstore.sql.pull import Pull, build_pull_sql
 from evenstore.sql.row_order import RowBounds, RowOrder, build_row_bounds_sql
@@ -113,6 +115,21 @@ def sample(source: SourceFiles, n_entity_rows: int) -> str:
     return Sample(source, read, "entity_rows_0", blocks, n_entity_rows).sql()
 
 
+def newest(view: FeatureViewSchema = TRIPS) -> NewestRows:
+    parts = (
+        WantedRows(SOURCE.only(SOURCE.paths[:1]), since_us=-5),
+        WantedRows(
+            SOURCE.only(SOURCE.paths[1:]),
+            since_us=10_000_000,
+            created_after_us=7_000_000,
+            counts_undated=False,
+        ),
+    )
+    # So many instants that the rough ranking leaves out the lowest bits.
+    bounds = dataclasses.replace(BOUNDS, event_us=(1_000_000, 2**61))
+    return NewestRows(parts, view, until_us=86_400_000_000, bounds=bounds)
+
+
 def pull(**changes: Any) -> str:
     changed = dataclasses.replace(PULL, **changes)
     has_created = changed.created_timestamp_column is not None
@@ -175,7 +192,19 @@ CASES: dict[str, Callable[[], str]] = {
     "latest_rows_entityless": lambda: build_latest_rows_sql(
         SOURCE, ENTITYLESS, since_us=0, until_us=10
     ),
-    "earliest_event": lambda: build_earliest_event_sql(NANOSECONDS, TRIPS),
+    "newest_find": lambda: newest().find_sql(),
+    "newest_find_entityless": lambda: newest(ENTITYLESS).find_sql(),
+    "newest_keep_tied": lambda: newest().keep_tied_sql(),
+    "newest_keep_exact": lambda: newest().keep_exact_sql(),
+    "newest_exact": lambda: newest().exact_sql(),
+    "newest_keep_same": lambda: newest().keep_same_sql(),
+    "newest_same": lambda: newest().same_sql(),
+    "newest_content": lambda: newest().content_sql(),
+    "newest_fetch": lambda: newest().fetch_sql(),
+    "newest_left_out": lambda: newest().left_out_sql(),
+    "orphans": lambda: build_keep_orphans_sql(SOURCE, TRIPS),
+    "orphans_composite": lambda: build_keep_orphans_sql(COMPOSITE_SOURCE, COMPOSITE),
+    "orphans_entityless": lambda: build_keep_orphans_sql(SOURCE, ENTITYLESS),
     "pull_latest": pull,
     "pull_latest_entityless_without_created": lambda: pull(
         join_keys=(), created_timestamp_column=None

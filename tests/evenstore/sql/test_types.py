@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenstore.dtypes import OFFLINE_SCALARS, Dtype
+from evenstore.dtypes import FURTHER_SCALARS, Dtype
 from evenstore.duckdb_session import open_session
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.files import SourceFiles, TimestampColumn
@@ -22,7 +22,7 @@ from evenstore.schema.values import to_declared_array
 from evenstore.sql.types import build_typed_column, sql_type
 
 NAMES = [
-    *sorted(OFFLINE_SCALARS),
+    *sorted(FURTHER_SCALARS),
     "Set(Float32)",
     "Array(Array(UnixTimestamp))",
     'Struct({"a, \\"b": Array(Uuid), "c": Struct({"d": Set(ZonedTimestamp)})})',

@@ -25,4 +25,5 @@ order by
   _created_us nulls first,
   "last_at" nulls first,
   "rates" nulls first,
-  "trips" nulls first
+  "trips" nulls first,
+  list_transform("rates", lambda x: not signbit(x)) nulls first

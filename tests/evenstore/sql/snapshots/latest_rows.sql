@@ -19,7 +19,7 @@ newest as (
 placed as (
   select
     *,
-    row_number() over (entity order by _event_us desc, _created_us desc nulls last, "last_at" desc nulls last, "rates" desc nulls last, "trips" desc nulls last) as _place,
+    row_number() over (entity order by _event_us desc, _created_us desc nulls last, "last_at" desc nulls last, "rates" desc nulls last, "trips" desc nulls last, list_transform("rates", lambda x: not signbit(x)) desc nulls last) as _place,
     min(struct_pack(c0 := "last_at", c1 := "rates", c2 := "trips")) over entity
       is distinct from max(struct_pack(c0 := "last_at", c1 := "rates", c2 := "trips")) over entity as _is_ambiguous
   from newest

@@ -24,7 +24,7 @@ placed as (
     f._file_row,
     row_number() over (
       partition by e._row_idx
-      order by f._created_us desc nulls last, f."last_at" desc nulls last, f."rates" desc nulls last, f."trips" desc nulls last
+      order by f._created_us desc nulls last, f."last_at" desc nulls last, f."rates" desc nulls last, f."trips" desc nulls last, list_transform(f."rates", lambda x: not signbit(x)) desc nulls last
     ) as _place
   from tied e
   join feature_rows f

@@ -1,0 +1,204 @@
+"""What an online run measured, as data: kept as JSON with all samples, and summed up from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Status
+from benchmarks.online.cases import FEAST, FEAST_BATCHED, OnlineCase, Step
+from benchmarks.online.measure import LoadSample, LookupSample, StepOutcome
+from benchmarks.results import Spread
+from evenstore.whole_file import whole_file
+
+__all__ = [
+    "BENCHMARK",
+    "OnlineCaseResult",
+    "OnlineContenderResult",
+    "OnlineResults",
+    "rows_per_s",
+    "write_online_results",
+]
+
+BENCHMARK = "online"
+_FORMAT = 1
+
+
+@dataclass(slots=True)
+class OnlineContenderResult:
+    """What a contender did in one case.
+
+    Attributes:
+        n_entities: It was given; fewer than the case's where it could not take more.
+        status: `ok`, or how its first failure ended.
+        reason: Of the failure.
+        loads: One sample per round, by step.
+        lookups: One sample per round, by shape.
+    """
+
+    n_entities: int
+    status: Status = "ok"
+    reason: str | None = None
+    loads: dict[Step, list[LoadSample]] = field(default_factory=dict)
+    lookups: dict[str, list[LookupSample]] = field(default_factory=dict)
+
+    def add(self, step: Step | None, outcome: StepOutcome) -> None:
+        """Keep the samples of a step (None: lookups), or why there are none."""
+        if outcome.status != "ok":
+            self.status, self.reason = outcome.status, outcome.reason
+        if step is not None and outcome.load is not None:
+            self.loads.setdefault(step, []).append(outcome.load)
+        for shape, sample in (outcome.lookups or {}).items():
+            self.lookups.setdefault(shape, []).append(sample)
+
+
+@dataclass(slots=True)
+class OnlineCaseResult:
+    """What all contenders did in one case.
+
+    Attributes:
+        case: The case, scaled.
+        contenders: By name, in the order they ran.
+    """
+
+    case: OnlineCase
+    contenders: dict[str, OnlineContenderResult] = field(default_factory=dict)
+
+    def load_spread(
+        self, name: str, step: Step, quantity: Callable[[LoadSample], float]
+    ) -> Spread | None:
+        """Sum a quantity of a step up over the rounds, None without any."""
+        return _spread(map(quantity, self._loads(name, step)))
+
+    def load_ratio(
+        self, name: str, base: str | None, step: Step, quantity: Callable[[LoadSample], float]
+    ) -> Spread | None:
+        """Divide a quantity of one contender by another's, round by round."""
+        if base is None:
+            return None
+        pairs = zip(self._loads(name, step), self._loads(base, step), strict=False)
+        return _spread(quantity(one) / quantity(other) for one, other in pairs)
+
+    def lookup_ratio(
+        self, name: str, base: str, shape: str, quantity: Callable[[LookupSample], float]
+    ) -> Spread | None:
+        """Divide a quantity of lookups of one contender by another's, round by round."""
+        pairs = zip(self._lookups(name, shape), self._lookups(base, shape), strict=False)
+        return _spread(quantity(one) / quantity(other) for one, other in pairs)
+
+    def faster_stock(self, step: Step) -> str | None:
+        """Name the stock variant with the greater median rows/s in a step."""
+        medians = {
+            name: spread.median
+            for name in (FEAST, FEAST_BATCHED)
+            if (spread := self.load_spread(name, step, rows_per_s)) is not None
+        }
+        return max(medians, key=lambda name: medians[name], default=None)
+
+    def _loads(self, name: str, step: Step) -> Sequence[LoadSample]:
+        return self.contenders[name].loads.get(step, ()) if name in self.contenders else ()
+
+    def _lookups(self, name: str, shape: str) -> Sequence[LookupSample]:
+        return self.contenders[name].lookups.get(shape, ()) if name in self.contenders else ()
+
+
+def rows_per_s(sample: LoadSample) -> float:
+    """Return rows of the sources per second of the call."""
+    return sample.n_rows / sample.call_s
+
+
+@dataclass(slots=True)
+class OnlineResults:
+    """A whole run.
+
+    Attributes:
+        scale: Of the cases.
+        seed: Of the data.
+        repeats: Rounds that were asked for.
+        machine: Facts of the machine.
+        cases: By name.
+        is_complete: Whether the run came to its end.
+    """
+
+    scale: float
+    seed: int
+    repeats: int
+    machine: dict[str, Any]
+    cases: dict[str, OnlineCaseResult] = field(default_factory=dict)
+    is_complete: bool = False
+
+    @property
+    def failures(self) -> list[str]:
+        """Name `case/contender: reason` of what was wrong or failed; not what is unavailable."""
+        return [
+            f"{name}/{contender}: {result.status}: {result.reason}"
+            for name, case in self.cases.items()
+            for contender, result in case.contenders.items()
+            if result.status not in {"ok", "unavailable"}
+        ]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what JSON keeps of it."""
+        return {
+            "format": _FORMAT,
+            "benchmark": BENCHMARK,
+            "is_complete": self.is_complete,
+            "scale": self.scale,
+            "seed": self.seed,
+            "repeats": self.repeats,
+            "machine": self.machine,
+            "cases": {
+                name: {
+                    "case": result.case.to_document(),
+                    "contenders": {key: asdict(of) for key, of in result.contenders.items()},
+                }
+                for name, result in self.cases.items()
+            },
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> OnlineResults:
+        """Read what `to_document` wrote."""
+        results = cls(
+            scale=document["scale"],
+            seed=document["seed"],
+            repeats=document["repeats"],
+            machine=document["machine"],
+            is_complete=document["is_complete"],
+        )
+        for name, case in document["cases"].items():
+            results.cases[name] = OnlineCaseResult(
+                OnlineCase.from_document(case["case"]),
+                {key: _read_contender(of) for key, of in case["contenders"].items()},
+            )
+        return results
+
+
+def write_online_results(results: OnlineResults, path: Path) -> None:
+    """Write results as JSON.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(results.to_document(), indent=1) + "\n", encoding="utf-8")
+
+
+def _read_contender(document: dict[str, Any]) -> OnlineContenderResult:
+    loads = {
+        step: [LoadSample(**sample) for sample in samples]
+        for step, samples in document["loads"].items()
+    }
+    lookups = {
+        shape: [LookupSample(**sample) for sample in samples]
+        for shape, samples in document["lookups"].items()
+    }
+    return OnlineContenderResult(**(document | {"loads": loads, "lookups": lookups}))
+
+
+def _spread(values: Any) -> Spread | None:
+    kept = list(values)
+    return Spread.of(kept) if kept else None

@@ -1,0 +1,1 @@
+"""Looks at a feature repo, its Redis and its sources, and says what is wrong; writes nothing."""

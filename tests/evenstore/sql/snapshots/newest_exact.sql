@@ -1,0 +1,3 @@
+select _file, _file_row
+from exact
+where not _is_tied
