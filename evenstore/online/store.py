@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import redis
 from feast import Entity, FeatureView, RepoConfig
-from feast.errors import VersionedOnlineReadNotSupported
 from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.supported_async_methods import SupportedAsyncMethods
@@ -365,15 +364,9 @@ class RedisOnlineStore(OnlineStore):
 def stored_view(config: RepoConfig, table: FeatureView) -> FeatureViewSchema:
     """Compile a view under the name of its rows: with its version, where the registry keeps them.
 
-    As in stock Feast, rows of version 0 go by the view's own name.
-
-    Raises:
-        VersionedOnlineReadNotSupported: A version is asked for, and the registry keeps none
-            (`enable_online_feature_view_versioning`); it is never left out.
+    As in stock Feast, rows of version 0 go by the view's own name; where the registry keeps no
+    versions, Feast refuses to read one.
     """
-    version = getattr(table.projection, "version_tag", None)
-    if version is not None and not _keeps_versions(config):
-        raise VersionedOnlineReadNotSupported(RedisOnlineStore.__name__, version)
     return dataclasses.replace(
         compile_feature_view(table), name=compute_versioned_name(table, _keeps_versions(config))
     )
