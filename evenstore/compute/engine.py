@@ -44,7 +44,6 @@ from evenstore.errors import ConfigurationError
 from evenstore.feast_versions import check_feast_version
 from evenstore.offline.retry import list_again, retry_on_change
 from evenstore.online.store import RedisOnlineStore, stored_view
-from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.source import open_source
 
 __all__ = ["DuckDBComputeEngine", "DuckDBComputeEngineConfig", "ViewJob"]
@@ -212,12 +211,11 @@ class DuckDBComputeEngine(ComputeEngine):
         # Taken before the files are listed: a later snapshot must never have the lower sequence.
         sequence_us = SystemClock().now_us()
         repo_path = Path(self.repo_config.repo_path or ".")
-        view = compile_feature_view(task.feature_view)
-        stored = stored_view(self.repo_config, task.feature_view)
+        view = stored_view(self.repo_config, task.feature_view)
         run = ViewRun(
             client=client,
-            encoder=self._store.encoder(self.repo_config, stored),
-            writer=self._store.writer(self.repo_config, stored),
+            encoder=self._store.encoder(self.repo_config, view),
+            writer=self._store.writer(self.repo_config, view),
             project=task.project,
             view=view,
             source=list_again(functools.partial(open_source, task.feature_view, view, repo_path)),

@@ -24,6 +24,7 @@ from evenstore.compute.plan import FileFacts, LateRowPolicy, RunPlan, plan_run
 from evenstore.compute.summary import RunSummary
 from evenstore.compute.watermark import (
     Watermark,
+    load_fingerprint,
     mark_store,
     read_watermark,
     server_run,
@@ -42,7 +43,7 @@ from evenstore.online.writer import RowWriter, WriteCount
 from evenstore.progress import open_progress
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import ColumnRange, fingerprint_files, footers_of
-from evenstore.schema.model import FeatureViewSchema, fingerprint
+from evenstore.schema.model import FeatureViewSchema
 from evenstore.schema.values import to_declared_array
 from evenstore.sql.newest import WantedRows
 from evenstore.sql.relation import CREATED_US, EVENT_US, FILE
@@ -83,12 +84,6 @@ class ViewRun:
     limits: SessionLimits
     options: RunOptions = field(default_factory=RunOptions)
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the view and of which source columns it is read from."""
-        source = self.source
-        return fingerprint((self.view, source.event, source.created, source.columns))
-
     def execute(self, *, start_us: int, end_us: int) -> RunSummary:
         """Load an interval, both ends inclusive.
 
@@ -124,12 +119,13 @@ class ViewRun:
         if watermark is not None:  # The machine's clock may have been set back.
             sequence_us = max(sequence_us, watermark.sequence_us + 1)
         source = _with_ranges(self.source)
+        fingerprint = load_fingerprint(self.view, source, self.writer.layout)
         files = _file_facts(source)
         plan = plan_run(
             self.view,
             watermark,
             files,
-            fingerprint=self.fingerprint,
+            fingerprint=fingerprint,
             start_us=start_us,
             end_us=until_us,
             policy=self.options.late_rows,
@@ -144,7 +140,7 @@ class ViewRun:
         moved = Watermark(
             event_end_us=until_us,
             files={path: file.version for path, file in files.items()},
-            fingerprint=self.fingerprint,
+            fingerprint=fingerprint,
             sequence_us=sequence_us,
             created_end_us=_created_end_us(source, sequence_us),
             event_start_us=plan.since_us,

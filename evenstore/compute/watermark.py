@@ -20,12 +20,15 @@ import redis
 
 from evenstore.errors import CorruptRowError, OnlineStoreError
 from evenstore.online.connection import execute
+from evenstore.schema.files import SourceFiles
+from evenstore.schema.model import FeatureViewSchema, Layout, fingerprint
 
 __all__ = [
     "FileVersion",
     "Watermark",
     "delete_all_watermarks",
     "delete_watermarks",
+    "load_fingerprint",
     "mark_store",
     "read_watermark",
     "server_run",
@@ -68,6 +71,14 @@ class Watermark:
     def covers(self, start_us: int) -> bool:
         """Tell whether an interval from an instant on holds nothing that was not asked for yet."""
         return self.event_start_us is not None and self.event_start_us <= start_us
+
+
+def load_fingerprint(view: FeatureViewSchema, source: SourceFiles, layout: Layout) -> str:
+    """Hash what decides which bytes a run stores: another one and everything is loaded again.
+
+    That is the view, which source columns it is read from, and how rows lie in Redis.
+    """
+    return fingerprint((view, source.event, source.created, source.columns, layout.value))
 
 
 def read_watermark(client: redis.Redis, project: str, view_name: str) -> Watermark | None:

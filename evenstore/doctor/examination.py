@@ -247,6 +247,7 @@ def _watermark(
         case.config.project,
         view.schema,
         None if view.source is None else view.source.files,
+        case.facts.layout,
         has_rows=has_rows,
         recorded_end_us=view.recorded_end_us,
     )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import redis
 
 from evenstore.compute.plan import changed_files
-from evenstore.compute.watermark import Watermark, read_watermark
+from evenstore.compute.watermark import Watermark, load_fingerprint, read_watermark
 from evenstore.errors import EvenstoreError
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import fingerprint_files
-from evenstore.schema.model import FeatureViewSchema, fingerprint
+from evenstore.schema.model import FeatureViewSchema, Layout
 
-__all__ = ["WatermarkFacts", "gather_watermark_facts", "view_fingerprint"]
+__all__ = ["WatermarkFacts", "gather_watermark_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ def gather_watermark_facts(
     project: str,
     view: FeatureViewSchema,
     source: SourceFiles | None,
+    layout: Layout,
     *,
     has_rows: bool | None = None,
     recorded_end_us: int | None = None,
@@ -57,7 +58,7 @@ def gather_watermark_facts(
         return WatermarkFacts(view, recorded_end_us=recorded_end_us, problem=exc)
     is_changed = None
     if watermark is not None and source is not None:
-        is_changed = watermark.fingerprint != view_fingerprint(view, source)
+        is_changed = watermark.fingerprint != load_fingerprint(view, source, layout)
     return WatermarkFacts(
         view=view,
         event_end_us=None if watermark is None else watermark.event_end_us,
@@ -66,11 +67,6 @@ def gather_watermark_facts(
         has_rows=has_rows,
         recorded_end_us=recorded_end_us,
     )
-
-
-def view_fingerprint(view: FeatureViewSchema, source: SourceFiles) -> str:
-    """Return the fingerprint that a run would store in the watermark now, as `ViewRun` has it."""
-    return fingerprint((view, source.event, source.created, source.columns))
 
 
 def _count_unread(watermark: Watermark | None, source: SourceFiles) -> int:

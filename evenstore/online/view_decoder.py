@@ -14,6 +14,7 @@ from evenstore.codec.packed_reader import PackedReader
 from evenstore.codec.packed_row import TOMBSTONE, RowSchema, read_head, view_id
 from evenstore.errors import CorruptRowError, FutureRowError
 from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.shadow import ShadowCount
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Status, TtlEnforcement, decide_status, is_within_ttl
 
@@ -42,13 +43,13 @@ class ViewDecoder(ABC, Generic[StoredT]):
         max_skew_us: How much later than the request a stored row may be before it is refused.
 
     Attributes:
-        n_shadowed: Rows answered so far that an enforced ttl would have withheld, where the view
+        shadowed: Rows answered so far that an enforced ttl would have withheld, where the view
             shadows its ttl.
     """
 
     def __init__(self, read: ViewRead, max_skew_us: int) -> None:
         self.read = read
-        self.n_shadowed = 0
+        self.shadowed = ShadowCount(read.view.name)
         self._max_skew_us = max_skew_us
         n_features = len(read.features)
         self._nulls: list[Any] = [None] * n_features
@@ -79,7 +80,7 @@ class ViewDecoder(ABC, Generic[StoredT]):
         if is_within_ttl(event_us=event_us, as_of_us=as_of_us, ttl_us=view.ttl_us):
             return False
         if view.ttl_enforcement is TtlEnforcement.SHADOW:
-            self.n_shadowed += 1
+            self.shadowed.add()
         return view.ttl_enforcement is TtlEnforcement.ENFORCE
 
     def _named(self, exc: CorruptRowError, feature: str = "") -> CorruptRowError:

@@ -69,6 +69,9 @@ class RowWriter:
         project: The Feast project.
         view: The view.
         layout: How rows lie in Redis.
+
+    Attributes:
+        layout: The same.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class RowWriter:
         layout: Layout = Layout.PACKED,
     ) -> None:
         self._client = client
-        self._layout = layout
+        self.layout = layout
         self._register = encode_command(register_schema_command(project, view))
         self._view = view
         fields = tuple(FeastRowLayout(view).feature_fields.values())
@@ -113,7 +116,7 @@ class RowWriter:
     def _calls(self, rows: EncodedRows) -> Iterable[list[bytes | memoryview]]:
         n_columns = len(rows.columns)
         head: tuple[bytes | int, ...] = (view_id(self._view.name), n_columns)
-        if self._layout is Layout.FEAST:
+        if self.layout is Layout.FEAST:
             head = self._feast_head
         rows_per_call = max(
             1, min(_ROWS_PER_SCRIPT, _VALUES_PER_SCRIPT // (len(self._view.features) + 2))

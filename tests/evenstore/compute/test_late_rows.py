@@ -16,6 +16,7 @@ from redis import Redis
 
 from evenstore.online.connection import open_redis
 from evenstore.schema.compile import compile_feature_view
+from evenstore.schema.model import Layout
 from tests.evenstore.compute.stored import read_stored
 from tests.support.feast_repo import OUR_ENGINE, FeastRepo
 
@@ -117,6 +118,21 @@ def test_interval_loaded_before_reads_nothing_and_from_1970_on_everything(
     assert len(shop.trips(client, *range(50))) == 49
     assert "50 rows read, 50 written" in shop.load(datetime(1970, 1, 1, tzinfo=UTC), _END)
     assert len(shop.trips(client, *range(50))) == 50
+
+
+def test_other_layout_is_loaded_from_scratch(
+    tmp_path: Path, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = _Shop(tmp_path / "repo", redis_url, capsys)
+    shop.write("a", (1, _END - _DAY, None, 7))
+    shop.run(_END)
+    shop.repo = FeastRepo(tmp_path / "repo", redis_url=redis_url, layout=Layout.FEAST)
+
+    assert "1 rows read, 1 written" in shop.run(_END)
+    assert shop.repo.store().get_online_features(["stats:trips"], [{"driver_id": 1}]).to_dict() == {
+        "driver_id": [1],
+        "trips": [7],
+    }
 
 
 def test_run_without_changed_files_reads_nothing(shop: _Shop) -> None:

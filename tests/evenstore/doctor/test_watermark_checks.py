@@ -9,14 +9,19 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from evenstore.compute.watermark import Watermark, mark_store, write_watermark
+from evenstore.compute.watermark import (
+    Watermark,
+    load_fingerprint,
+    mark_store,
+    write_watermark,
+)
 from evenstore.doctor.finding import Finding, Severity
 from evenstore.doctor.watermark_checks import check_recorded_end, check_watermark
-from evenstore.doctor.watermark_facts import gather_watermark_facts, view_fingerprint
+from evenstore.doctor.watermark_facts import gather_watermark_facts
 from evenstore.online.connection import open_redis
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import fingerprint_files
-from evenstore.schema.model import FeatureViewSchema
+from evenstore.schema.model import FeatureViewSchema, Layout
 from tests.evenstore.doctor.look import fresh_rows
 from tests.support.feast_repo import FeastRepo
 from tests.support.plain_source import PLAIN_VIEW, open_plain_source
@@ -44,7 +49,7 @@ def _load(client: Redis, source: SourceFiles, *, end_us: int = _NOW_US - _HOUR_U
         identity.path: (identity.size_bytes, identity.modified_ns)
         for identity in fingerprint_files(source)
     }
-    made = Watermark(end_us, files, view_fingerprint(_VIEW, source), _NOW_US)
+    made = Watermark(end_us, files, load_fingerprint(_VIEW, source, Layout.PACKED), _NOW_US)
     write_watermark(client, "p", "stats", made, mark=mark_store(client, "p"))
 
 
@@ -61,6 +66,7 @@ def _check(
         "p",
         view,
         source,
+        Layout.PACKED,
         has_rows=has_rows,
         recorded_end_us=recorded_end_us,
     )

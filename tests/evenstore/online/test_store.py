@@ -162,6 +162,23 @@ def test_ttl_that_is_not_enforced_withholds_nothing(repo: FeastRepo, enforcement
     assert _ask(store, [{"driver_id": 1}])["trips"][0][:2] == (9, Status.PRESENT)
 
 
+def test_shadowed_ttl_says_how_many_rows_it_would_withhold(
+    repo: FeastRepo, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = repo.apply(_DRIVER, _stats(repo, tags={"ttl_enforcement": "shadow"}))
+    for driver_id in range(12):
+        _push(store, _NOW - 2 * _TTL, driver_id=driver_id)
+    _push(store, _NOW, driver_id=12)
+
+    _ask(store, [{"driver_id": k} for k in (*range(12), 12, 99)])
+
+    told = [record.getMessage() for record in caplog.records if record.name == "evenstore.online"]
+    assert told == [
+        f"stats: {n} rows older than the ttl were served so far (ttl_enforcement: shadow)"
+        for n in (1, 10)
+    ]
+
+
 def test_feature_that_the_stored_row_lacks_is_not_found(
     feast_repo: FeastRepo, redis_url: str
 ) -> None:
