@@ -126,13 +126,13 @@ def plan_run(
     The interval's start is a wish: Feast takes it from the wall clock or from its own record of
     runs, and neither knows what is in Redis. Without a watermark for this schema the newest row
     within ttl of the end is loaded, however old; where expired values are shown, or the ttl is not
-    enforced, the newest row of any age. With one: of files read before, everything after it, and
-    what is asked for from before the earliest start so far; of unread files, what the first run
-    would load. An interval from 1970 on, as of `--disable-event-timestamp`, reads everything again.
+    enforced, the newest row of any age. With one: of files read before, what is after it or before
+    the earliest start so far; of unread files, what the first run would load. An interval from 1970
+    on, as of `--disable-event-timestamp`, reads everything again.
 
-    A row of an unread file can tie with one that is loaded already, and content decides among rows
-    of one snapshot. So a file read before is read again, from the earliest late row on, where its
-    statistics do not rule out such a tie.
+    A row of an unread file can tie with one that is loaded, which content decides within a
+    snapshot: a file read before is read again, from the earliest late row on, where its statistics
+    do not rule out a tie.
 
     Args:
         view: The view.
@@ -140,15 +140,14 @@ def plan_run(
         files: The source's files, as they are now.
         fingerprint: Of the view and its source columns.
         start_us: Start asked for, inclusive.
-        end_us: End asked for, inclusive, already not after now.
+        end_us: End asked for, inclusive, not after now.
         policy: How late rows of rewritten files are found.
     """
     from_scratch_us = min(start_us, _oldest_shown_us(view, end_us))
     if watermark is None or watermark.fingerprint != fingerprint:
         reason = "nothing loaded yet" if watermark is None else "the schema changed"
-        parts = [PlannedFiles(tuple(files), from_scratch_us)]
-        planned = _worth_reading(parts, files, end_us)
-        return RunPlan(planned, end_us, reason, since_us=from_scratch_us)
+        parts = _worth_reading([PlannedFiles(tuple(files), from_scratch_us)], files, end_us)
+        return RunPlan(parts, end_us, reason, since_us=from_scratch_us)
     since_us = _unloaded_since_us(watermark, start_us)
     changed = changed_files(watermark, {path: file.version for path, file in files.items()})
     new = tuple(path for path in changed if path not in watermark.files)
@@ -161,13 +160,13 @@ def plan_run(
     read = [path for path in files if path not in set(changed)]
     tied = {path for path in read if late is not None and late.can_tie(files[path])}
     tied_since_us = since_us if late is None else min(since_us, late.event_us[0])
-    parts = [
+    planned = [
         *unread,
         PlannedFiles(tuple(p for p in read if p in tied), tied_since_us, is_unread=False),
         PlannedFiles(tuple(p for p in read if p not in tied), since_us, is_unread=False),
     ]
     return RunPlan(
-        _worth_reading(parts, files, end_us),
+        _worth_reading(planned, files, end_us),
         end_us,
         "since the last run" if late is None else "files with late rows",
         blind_spot,

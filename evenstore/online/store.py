@@ -22,11 +22,9 @@ from feast.repo_config import FeastConfigBaseModel
 from typing_extensions import override
 
 from evenstore.clock import Clock, SystemClock, clock_from_environment, us_to_datetime
-from evenstore.codec.feast_row import FeastRowLayout
 from evenstore.codec.feast_value import value_encoder
-from evenstore.codec.packed_row import view_id
 from evenstore.codec.rows import RowEncoder
-from evenstore.errors import CodecError, ConfigurationError
+from evenstore.errors import ConfigurationError
 from evenstore.feast_versions import check_feast_version
 from evenstore.online.connection import execute_raw, open_redis
 from evenstore.online.deletion import Deletion
@@ -35,11 +33,12 @@ from evenstore.online.purge import delete_project
 from evenstore.online.push import PushedRow, PushedRowEncoder, read_key_values
 from evenstore.online.removal import Removal
 from evenstore.online.sdk_read import AskedView, SdkRead, decode_group, open_view_read
+from evenstore.online.shared_names import SharedNames
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US, RowAnswer
 from evenstore.online.writer import RowWriter, open_encoder
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_feature_view
-from evenstore.schema.model import FeatureViewSchema, Field, Layout
+from evenstore.schema.model import FeatureViewSchema, Layout
 from evenstore.schema.source import check_source_types
 from evenstore.semantics import Status
 
@@ -220,11 +219,11 @@ class RedisOnlineStore(OnlineStore):
             OnlineStoreError: A view is gone and Redis refused or cannot be reached.
         """
         kept = []
-        taken: dict[tuple[tuple[Field, ...], bytes], str] = {}
+        names = SharedNames()
         for table in tables_to_keep:
             if isinstance(table, FeatureView):
                 view = stored_view(config, table)
-                _refuse_shared_fields(view, taken)
+                names.check(view)
                 check_source_types(table, view, Path(config.repo_path or "."))
                 kept.append(view)
         removal = Removal(kept, _compile_views(tables_to_delete), _keeps_versions(config))
@@ -380,22 +379,3 @@ def _compile_views(tables: Sequence[object]) -> list[FeatureViewSchema]:
     """Compile the feature views among what Feast hands over, without regard to versions."""
     views = [table for table in tables if isinstance(table, FeatureView)]
     return [compile_feature_view(view, is_offline=True) for view in views]
-
-
-def _refuse_shared_fields(
-    view: FeatureViewSchema, taken: dict[tuple[tuple[Field, ...], bytes], str]
-) -> None:
-    """Views on the same join keys share a hash, whose field names have only 32 bits.
-
-    In the packed layout they share a string, in which a view's name has 16 bits.
-    """
-    name = taken.setdefault((view.join_keys, view_id(view.name)), view.name)
-    if name != view.name:
-        msg = f"views `{name}` and `{view.name}` share the two bytes that name them in an entity"
-        raise CodecError(msg, hint="rename one of them")
-    for feature, stored in FeastRowLayout(view).feature_fields.items():
-        name = f"{view.name}:{feature}"
-        other = taken.setdefault((view.join_keys, stored), name)
-        if other != name:
-            msg = f"features `{other}` and `{name}` share the field {stored.hex()}"
-            raise CodecError(msg, hint="rename one of them: Feast's field names have 32 bits")
