@@ -123,12 +123,11 @@ def plan_run(
 ) -> RunPlan:
     """Plan a run that was asked for an interval.
 
-    The interval's start is a wish: Feast takes it from the wall clock or from its own record of
-    runs, and neither knows what is in Redis. Without a watermark for this schema the newest row
-    within ttl of the end is loaded, however old; where expired values are shown, or the ttl is not
-    enforced, the newest row of any age. With one: of files read before, what is after it or before
-    the earliest start so far; of unread files, what the first run would load. An interval from 1970
-    on, as of `--disable-event-timestamp`, reads everything again.
+    The interval's start is a wish: neither Feast's clock nor its record of runs knows what is in
+    Redis. Without a watermark for this schema the newest row within ttl of the end is loaded; where
+    expired values are shown, or nothing expires, of any age. With one: of files read before, what
+    is after it or before the earliest start so far; of unread files, what the first run would load.
+    An interval from 1970 on, as of `--disable-event-timestamp`, reads everything again.
 
     A row of an unread file can tie with one that is loaded, which content decides within a
     snapshot: a file read before is read again, from the earliest late row on, where its statistics
@@ -137,8 +136,8 @@ def plan_run(
     Args:
         view: The view.
         watermark: What Redis holds, None for nothing.
-        files: The source's files, as they are now.
-        fingerprint: Of the view and its source columns.
+        files: The source's files.
+        fingerprint: Of what decides the stored bytes (`load_fingerprint`).
         start_us: Start asked for, inclusive.
         end_us: End asked for, inclusive, not after now.
         policy: How late rows of rewritten files are found.
@@ -158,7 +157,7 @@ def plan_run(
     unread = [PlannedFiles(new, from_scratch_us), again]
     late = _LateRows.of(unread, files, min(watermark.event_end_us, end_us))
     read = [path for path in files if path not in set(changed)]
-    tied = {path for path in read if late is not None and late.can_tie(files[path])}
+    tied = {path for path in read if late and late.can_tie(files[path])}
     tied_since_us = since_us if late is None else min(since_us, late.event_us[0])
     planned = [
         *unread,

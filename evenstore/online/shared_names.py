@@ -32,9 +32,7 @@ class SharedNames:
             raise CodecError(msg, hint="rename one of the join keys")
         other = self._take(view, view_id(view.name), view.name)
         if other != view.name:
-            msg = (
-                f"views `{other}` and `{view.name}` share the two bytes that name them in an entity"
-            )
+            msg = f"views `{other}` and `{view.name}` share the two bytes that name them"
             raise CodecError(msg, hint="rename one of them")
         for feature, stored in FeastRowLayout(view).feature_fields.items():
             name = f"{view.name}:{feature}"
