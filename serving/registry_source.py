@@ -9,7 +9,7 @@ from pathlib import Path
 
 from feast import FeatureStore
 
-from evenstore.errors import ConfigurationError
+from evenstore.errors import ConfigurationError, SchemaError
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import RegistrySchema
@@ -75,6 +75,7 @@ class RegistrySource:
         self._seen = before
         if self._store is None:
             self._store = FeatureStore(config=self._config, repo_path=str(self._repo_path))
+        _refuse_versions(self._store)
         schema = compile_store(self._store)
         if self._signature() != before:
             self._seen = None
@@ -92,6 +93,17 @@ class RegistrySource:
             msg = f"there is no registry at {path}"
             raise ConfigurationError(msg, hint="run `feast apply` in the repo") from exc
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _refuse_versions(store: FeatureStore) -> None:
+    """Refuse views whose rows go by a version's name: the gateway would find none of them."""
+    if not getattr(store.config.registry, "enable_online_feature_view_versioning", False):
+        return
+    views = store.registry.list_feature_views(store.project)
+    versioned = [view.name for view in views if (view.current_version_number or 0) > 0]
+    if versioned:
+        msg = f"the gateway cannot serve feature view versions yet: {', '.join(versioned)}"
+        raise SchemaError(msg, hint="`enable_online_feature_view_versioning: false`, and load anew")
 
 
 def _is_being_written(signature: _Signature) -> bool:

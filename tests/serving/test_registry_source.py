@@ -4,11 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from feast import Entity
+from feast.types import ComplexFeastType, Float64, Int64, PrimitiveFeastType
+from feast.value_type import ValueType
 
-from evenstore.errors import ConfigurationError
+from evenstore.errors import ConfigurationError, SchemaError
 from serving.registry_source import RegistrySource
 from tests.serving.stack import Stack
 from tests.serving.tiny_repo import add_service
+from tests.support.feast_repo import FeastRepo
 
 
 @pytest.fixture
@@ -70,3 +74,16 @@ def test_online_store_elsewhere_is_refused(repo: Path) -> None:
     path.write_text("\n".join([*kept, "online_store: {type: sqlite}"]))
     with pytest.raises(ConfigurationError, match="no connection_string"):
         RegistrySource(repo).redis_url()
+
+
+def test_views_whose_rows_go_by_a_version_are_refused(tmp_path: Path, redis_url: str) -> None:
+    registry = {"path": "registry.db", "enable_online_feature_view_versioning": True}
+    versions = FeastRepo(tmp_path / "repo", redis_url=redis_url, overrides={"registry": registry})
+    driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+    schema: dict[str, PrimitiveFeastType | ComplexFeastType] = {"driver_id": Int64, "trips": Int64}
+    versions.apply(driver, versions.view("stats", [driver], schema))
+    assert RegistrySource(versions.path).read() is not None
+    versions.apply(driver, versions.view("stats", [driver], schema | {"rating": Float64}))
+
+    with pytest.raises(SchemaError, match="feature view versions yet: stats"):
+        RegistrySource(versions.path).read()
