@@ -72,14 +72,14 @@ class RegistrySource:
         before = self._signature()
         if before is not None and (before == self._seen or _is_being_written(before)):
             return None
-        self._seen = before
         if self._store is None:
             self._store = FeatureStore(config=self._config, repo_path=str(self._repo_path))
         _refuse_versions(self._store)
         schema = compile_store(self._store)
+        # Only what was compiled is seen: a registry that is refused is refused at every look.
         if self._signature() != before:
-            self._seen = None
             return None
+        self._seen = before
         return schema
 
     def _signature(self) -> _Signature | None:

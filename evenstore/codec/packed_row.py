@@ -4,7 +4,7 @@
 size type   field              note
 1    u8     format version     1; unknown: FormatVersionError
             per view, in the order of first writing:
-2    bytes  view               of a hash of the view's name (`view_id`)
+4    bytes  view               of a hash of the view's name (`view_id`)
 1+   length of the row         one byte below 254; 254 and u16, or 255 and u32, little endian
 n    row
 ```
@@ -91,6 +91,8 @@ FIXED_FORMATS = {Dtype.FLOAT64: "d", Dtype.FLOAT32: "f", Dtype.BOOL: "?"}
 _INTEGERS = frozenset({Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP})
 # By the first four bits (`sortable`).
 _SORTABLE_BYTES = (8, 7, 6, 5, 4, 3, 2, 1, 1, 2, 3, 4, 5, 6, 7, 8)
+_VIEW_BYTES = 4
+_UNREADABLE = "delete the entity's key, then `feast materialize --disable-event-timestamp`"
 _LENGTH_U16 = 254
 _LENGTH_U32 = 255
 
@@ -178,8 +180,8 @@ class PackedRow:
 
 @functools.lru_cache(maxsize=4096)
 def view_id(view_name: str) -> bytes:
-    """Return the two bytes that name a view within an entity's string."""
-    return hashlib.sha256(view_name.encode()).digest()[:2]
+    """Return the four bytes that name a view within an entity's string."""
+    return hashlib.sha256(view_name.encode()).digest()[:_VIEW_BYTES]
 
 
 def encode_length(length: int) -> bytes:
@@ -215,17 +217,17 @@ def split_slots(value: bytes) -> dict[bytes, bytes]:
     at, end = 1, len(value)
     try:
         while at < end:
-            length = value[at + 2]
-            start = at + 3
+            row_at = at + _VIEW_BYTES
+            length, start = value[row_at], row_at + 1
             if length >= _LENGTH_U16:
-                length, start = read_length(value, at + 2)
-            slots[value[at : at + 2]] = value[start : start + length]
+                length, start = read_length(value, row_at)
+            slots[value[at:row_at]] = value[start : start + length]
             at = start + length
     except IndexError:
         at = -1
     if at != end:
         msg = f"a stored entity of {end} bytes ends within a row"
-        raise CorruptRowError(msg, hint="delete the entity's key, then materialize again")
+        raise CorruptRowError(msg, hint=_UNREADABLE)
     return slots
 
 

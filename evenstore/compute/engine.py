@@ -38,11 +38,12 @@ from evenstore.compute.pace import PaceLimits
 from evenstore.compute.plan import LateRowPolicy, LateRows
 from evenstore.compute.run import RunOptions, ViewRun
 from evenstore.compute.summary import RunSummary, tell_on_stderr
-from evenstore.compute.watermark import delete_all_watermarks, delete_watermarks
+from evenstore.compute.watermark import delete_all_watermarks
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import ConfigurationError
 from evenstore.feast_versions import check_feast_version
 from evenstore.offline.retry import list_again, retry_on_change
+from evenstore.online.loads import forget_loads
 from evenstore.online.store import RedisOnlineStore, stored_view
 from evenstore.schema.source import open_source
 
@@ -61,9 +62,11 @@ class DuckDBComputeEngineConfig(FeastConfigBaseModel):
     """The class; Feast finds this configuration beside it."""
 
     memory_limit: str | None = None
-    """Most memory of DuckDB in one run, such as `4GB`. Default: 80 % of the machine."""
+    """Most memory of DuckDB in one run, such as `4GB`. Default: 192 MB to find the newest rows,
+    80 % of the machine to read them.
+    """
 
-    threads: int | None = None
+    threads: int | None = Field(default=None, gt=0)
     """DuckDB's threads in one run. Default: one per core."""
 
     temp_directory: str | None = None
@@ -75,12 +78,12 @@ class DuckDBComputeEngineConfig(FeastConfigBaseModel):
     created since the last run. `look_back`: only rows of the last `look_back_s`.
     """
 
-    commit_lag_s: float = 0.0
+    commit_lag_s: float = Field(default=0.0, ge=0)
     """Of `late_rows: created`: longest time from a row's created timestamp to when it can be read,
     in seconds. A row that takes longer is never seen.
     """
 
-    look_back_s: float = 0.0
+    look_back_s: float = Field(default=0.0, ge=0)
     """Of `late_rows: look_back`: how long after its event timestamp a row may arrive, in seconds. A
     row that takes longer is never seen.
     """
@@ -182,10 +185,13 @@ class DuckDBComputeEngine(ComputeEngine):
         entities_to_delete: Sequence[Entity],
         entities_to_keep: Sequence[Entity],
     ) -> None:
-        """Forget the watermarks of views that are gone; Feast calls this on every apply."""
+        """Forget how far views that are gone are loaded; Feast calls this on every apply.
+
+        The online store has done so with their rows; a run may have been under way since.
+        """
         names = [view.name for view in views_to_delete]
         if names:
-            delete_watermarks(self._store.client(self.repo_config), project, names)
+            forget_loads(self._store.client(self.repo_config), project, names)
 
     @override
     def teardown_infra(
@@ -232,9 +238,8 @@ class DuckDBComputeEngine(ComputeEngine):
 
 def _check_settings(settings: Mapping[str, Any]) -> DuckDBComputeEngineConfig:
     """Check the settings as Feast hands them over: as they stand in the file."""
-    names = DuckDBComputeEngineConfig.model_fields
     try:
-        return DuckDBComputeEngineConfig(**{k: v for k, v in settings.items() if k in names})
+        return DuckDBComputeEngineConfig(**settings)
     except ValidationError as exc:
         (first, *_) = exc.errors()
         name = ".".join(str(part) for part in first["loc"])

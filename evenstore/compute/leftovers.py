@@ -11,6 +11,7 @@ from evenstore.codec.packed_row import RowSchema, read_row, split_slots, view_id
 from evenstore.errors import CodecError
 from evenstore.online.connection import execute
 from evenstore.online.key_scan import fetch_values, scan_hashes, scan_strings
+from evenstore.online.loads import forget_loads
 from evenstore.online.purge import OwnEntities, forget_schemas, row_fields
 from evenstore.online.removal import is_version_name
 from evenstore.online.row_edits import clear_fields, replace_rows
@@ -66,6 +67,8 @@ def sweep_gone_views(
     gone = {name: GoneView(name) for name in sorted(names)}
     if not gone:
         return []
+    if not is_dry_run:
+        forget_loads(client, project, gone)
     _sweep_strings(client, project, registered, schemas, gone, is_dry_run=is_dry_run)
     _sweep_hashes(client, project, schemas, gone, is_dry_run=is_dry_run)
     if not is_dry_run:

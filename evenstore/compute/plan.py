@@ -144,7 +144,7 @@ def plan_run(
     """
     from_scratch_us = min(start_us, _oldest_shown_us(view, end_us))
     if watermark is None or watermark.fingerprint != fingerprint:
-        reason = "nothing loaded yet" if watermark is None else "the schema changed"
+        reason = "nothing loaded yet" if watermark is None else "the definition changed"
         parts = _worth_reading([PlannedFiles(tuple(files), from_scratch_us)], files, end_us)
         return RunPlan(parts, end_us, reason, since_us=from_scratch_us)
     since_us = _unloaded_since_us(watermark, start_us)
@@ -169,7 +169,7 @@ def plan_run(
         end_us,
         "since the last run" if late is None else "files with late rows",
         blind_spot,
-        since_us if watermark.event_start_us is None else min(since_us, watermark.event_start_us),
+        _loaded_since_us(watermark, since_us, from_scratch_us if changed else None),
     )
 
 
@@ -177,6 +177,14 @@ def _unloaded_since_us(watermark: Watermark, start_us: int) -> int:
     if start_us > _REPAIR_US and watermark.covers(start_us):
         return watermark.event_end_us + 1
     return min(start_us, watermark.event_end_us + 1)
+
+
+def _loaded_since_us(watermark: Watermark, since_us: int, changed_since_us: int | None) -> int:
+    """Return from where on all files are loaded: those read before, and those that changed."""
+    read_since_us = since_us
+    if watermark.event_start_us is not None:
+        read_since_us = min(since_us, watermark.event_start_us)
+    return read_since_us if changed_since_us is None else max(read_since_us, changed_since_us)
 
 
 def _plan_rewritten(

@@ -112,8 +112,6 @@ def _describe(view: ViewReport) -> list[str]:
     if view.gone_features:
         names = ", ".join(view.gone_features)
         lines.append(f"  values of features that the view does not have: {names}")
-    if view.n_unused_schemas:
-        lines.append(f"  {view.n_unused_schemas:,} schemas that no row has")
     if view.n_unreadable:
         lines.append(f"  {view.n_unreadable:,} entities cannot be read; they stay")
     return lines

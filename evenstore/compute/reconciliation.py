@@ -27,7 +27,8 @@ from evenstore.errors import ConfigurationError, EvenstoreError, UnknownFeatureE
 from evenstore.offline.limits import session_limits
 from evenstore.online.feature_removal import find_stale_schemas, remove_features
 from evenstore.online.key_scan import open_key_encoder
-from evenstore.online.purge import OwnEntities, fetch_schemas, forget_schemas, schema_fingerprint
+from evenstore.online.loads import forget_loads
+from evenstore.online.purge import OwnEntities, fetch_schemas
 from evenstore.online.row_edits import remove_rows
 from evenstore.online.store import RedisOnlineStore, RedisOnlineStoreConfig, stored_view
 from evenstore.online.stored_rows import StoredRow, read_rows, scan_rows
@@ -56,7 +57,6 @@ class ViewReport:
         examples: Join keys of the first orphans.
         n_old_tombstones: Deleted entities whose replay window is over.
         gone_features: Features that rows were stored with and the view does not have.
-        n_unused_schemas: Schemas that no row has any more.
         n_unreadable: Entities whose bytes are no row that this version knows.
         n_removed: Orphans and tombstones removed, and rows rid of gone features.
         error: Why the view could not be compared; empty where it was.
@@ -69,7 +69,6 @@ class ViewReport:
     examples: list[dict[str, Any]] = field(default_factory=list)
     n_old_tombstones: int = 0
     gone_features: list[str] = field(default_factory=list)
-    n_unused_schemas: int = 0
     n_unreadable: int = 0
     n_removed: int = 0
     error: str = ""
@@ -77,7 +76,7 @@ class ViewReport:
     @property
     def has_leftovers(self) -> bool:
         """Whether there is something to remove."""
-        found = self.n_orphans + self.n_old_tombstones + self.n_unused_schemas
+        found = self.n_orphans + self.n_old_tombstones
         return bool(found or self.gone_features)
 
 
@@ -264,6 +263,8 @@ class _Comparison:
         self, view: FeatureViewSchema, search: OrphanSearch, report: ViewReport
     ) -> None:
         report.n_orphans = search.find()
+        if report.n_orphans and not self.is_dry_run:
+            forget_loads(self.client, self._project, [view.name])
         encoder = self._encoder(view)
         names = [key.name for key in view.join_keys]
         for found in search.orphans():
@@ -288,17 +289,12 @@ class _Comparison:
     def _settle_schemas(
         self, view: FeatureViewSchema, seen: set[bytes], report: ViewReport
     ) -> None:
-        """Remove features that are gone, and schemas that no row has."""
+        """Remove features that are gone.
+
+        A schema that no row has stays: a writer that still has it may write one at any moment.
+        """
         known = self.schemas.get(view.name, {})
         stale = find_stale_schemas([view], {view.name: known}, stored=seen)
-        named = {name for found in stale for name in found.by_field}
-        current = RowSchema.of(view.features).fingerprint
-        unused = [
-            name
-            for name in known
-            if name not in named and schema_fingerprint(name) not in seen | {current}
-        ]
-        report.n_unused_schemas = len(unused)
         report.gone_features = [gone.name for found in stale for gone in found.gone]
         if self.is_dry_run:
             return
@@ -307,4 +303,3 @@ class _Comparison:
                 report.n_removed += remove_features(
                     self.client, self._project, found, self.layout, progress=progress
                 )
-        forget_schemas(self.client, self._project, unused)

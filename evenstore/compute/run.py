@@ -110,7 +110,7 @@ class ViewRun:
             ) from exc
 
     def _execute(self, start_us: int, end_us: int, counter: _Counter) -> RunSummary:
-        mark = mark_store(self.client, self.project)
+        mark = mark_store(self.client, self.project, self.view.name)
         started_on = server_run(self.client)
         # No skew: a source's row of the near future is loaded when its instant has come.
         until_us = min(end_us, self.clock.now_us())
@@ -130,7 +130,8 @@ class ViewRun:
             end_us=until_us,
             policy=self.options.late_rows,
         )
-        loaded_us = None if watermark is None else watermark.event_end_us
+        is_reload = watermark is None or watermark.fingerprint != fingerprint
+        loaded_us = None if watermark is None or is_reload else watermark.event_end_us
         found = self._transfer(source, plan, loaded_us, sequence_us, counter)
         if server_run(self.client) != started_on:
             msg = "Redis was restarted while rows were written"

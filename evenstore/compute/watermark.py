@@ -20,6 +20,7 @@ import redis
 
 from evenstore.errors import CorruptRowError, OnlineStoreError
 from evenstore.online.connection import execute
+from evenstore.online.loads import loads_key, view_mark
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema, Layout, fingerprint
 
@@ -27,7 +28,6 @@ __all__ = [
     "FileVersion",
     "Watermark",
     "delete_all_watermarks",
-    "delete_watermarks",
     "load_fingerprint",
     "mark_store",
     "read_watermark",
@@ -38,8 +38,9 @@ __all__ = [
 _VERSION = 1
 _MARK = b":mark"  # No feature view's name holds a colon.
 _WRITE_IF_MARKED = b"""
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
+local marks = redis.call('HMGET', KEYS[1], ARGV[1], ARGV[2])
+if (marks[1] or '') .. '/' .. (marks[2] or '') ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[4], ARGV[5])
 return 1
 """
 
@@ -89,7 +90,7 @@ def read_watermark(client: redis.Redis, project: str, view_name: str) -> Waterma
     Raises:
         CorruptRowError: The stored text is no watermark.
     """
-    (text,) = execute(client, [(b"HGET", _key(project), view_name.encode())])
+    (text,) = execute(client, [(b"HGET", loads_key(project), view_name.encode())])
     if text is None:
         return None
     try:
@@ -108,19 +109,24 @@ def read_watermark(client: redis.Redis, project: str, view_name: str) -> Waterma
         )
     except (ValueError, KeyError, TypeError) as exc:
         msg = f"{view_name}: the stored watermark cannot be read"
-        command = f"HDEL {_key(project).decode()} {view_name}"
+        command = f"HDEL {loads_key(project).decode()} {view_name}"
         hint = f"delete it (`redis-cli {command}`), and the next run loads everything"
         raise CorruptRowError(msg, hint=hint) from exc
 
 
-def mark_store(client: redis.Redis, project: str) -> bytes:
-    """Return the store's mark, made when it has none: another one tells that it was emptied."""
-    mark = uuid.uuid4().hex.encode()
+def mark_store(client: redis.Redis, project: str, view_name: str) -> bytes:
+    """Return the store's mark and the view's, as one: another one tells that rows were removed.
+
+    The store's is made when it has none, the view's counts the removals of its rows.
+    """
+    made = uuid.uuid4().hex.encode()
+    key = loads_key(project)
     _, kept = execute(
         client,
-        [(b"HSETNX", _key(project), _MARK, mark), (b"HGET", _key(project), _MARK)],
+        [(b"HSETNX", key, _MARK, made), (b"HMGET", key, _MARK, view_mark(view_name))],
     )
-    return kept if isinstance(kept, bytes) else mark
+    store, view = kept if isinstance(kept, list) else (made, None)
+    return b"%b/%b" % (store or made, view or b"")
 
 
 def server_run(client: redis.Redis) -> bytes:
@@ -143,10 +149,11 @@ def write_watermark(
         project: The Feast project.
         view_name: The view.
         watermark: What is in Redis now.
-        mark: The store's mark (`mark_store`) from before the first row was written.
+        mark: The marks (`mark_store`) from before the first row was written.
 
     Raises:
-        OnlineStoreError: The store was emptied meanwhile; nothing is stored.
+        OnlineStoreError: The store was emptied, or rows of the view were removed meanwhile; nothing
+            is stored.
     """
     text = json.dumps(
         {
@@ -160,29 +167,20 @@ def write_watermark(
         },
         separators=(",", ":"),
     )
-    arguments = (_key(project), _MARK, mark, view_name.encode(), text.encode())
+    marks = (_MARK, view_mark(view_name), mark)
+    arguments = (loads_key(project), *marks, view_name.encode(), text.encode())
     (is_written,) = execute(client, [(b"EVAL", _WRITE_IF_MARKED, 1, *arguments)])
     if not is_written:
-        msg = "the online store was emptied while rows were written"
+        msg = "rows of the view were removed while others were written"
         raise OnlineStoreError(msg, hint="run again: everything is loaded then")
-
-
-def delete_watermarks(client: redis.Redis, project: str, view_names: list[str]) -> None:
-    """Forget some views' watermarks."""
-    if view_names:
-        execute(client, [(b"HDEL", _key(project), *(name.encode() for name in view_names))])
 
 
 def delete_all_watermarks(client: redis.Redis, project: str) -> None:
     """Forget a whole project: its watermarks and the store's mark."""
-    execute(client, [(b"UNLINK", _key(project))])
+    execute(client, [(b"UNLINK", loads_key(project))])
 
 
 def _info_lines(answer: object) -> dict[str, str]:
     text = answer.decode() if isinstance(answer, bytes) else str(answer)
     pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
     return {name: value for name, _, value in pairs}
-
-
-def _key(project: str) -> bytes:
-    return b"evenstore:watermarks:" + project.encode()

@@ -20,7 +20,7 @@ from evenstore.schema.model import FeatureViewSchema, Layout
 
 __all__ = ["EntityLayout", "StoredEntity", "open_layout"]
 
-_SLOT_HEAD_BYTES = 3
+_SLOT_HEAD_BYTES = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from evenstore.codec.command import encode_command
 from evenstore.errors import (
+    ConfigurationError,
     OnlineStoreError,
     OnlineStoreTimeoutError,
     OnlineStoreUnavailableError,
@@ -48,14 +49,21 @@ def open_redis(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
     Args:
         url: `redis://`, `rediss://` or `unix://`.
         timeout_s: Longest wait for a connection and for a reply.
+
+    Raises:
+        ConfigurationError: The URL asks for replies as text.
     """
-    return redis.Redis.from_url(
+    client: redis.Redis = redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=_RETRY,
         protocol=2,
     )
+    if client.connection_pool.connection_kwargs.get("decode_responses"):
+        msg = "the connection string asks for decoded replies, and rows are bytes"
+        raise ConfigurationError(msg, hint="leave `decode_responses` out of it")
+    return client
 
 
 def open_async_redis(

@@ -1,7 +1,7 @@
 -- Replaces or removes rows of one view in entities of the packed layout (evenstore/codec/packed_row.py). The
 -- entity keeps its expiry, and goes with its last row.
 --
--- KEYS: one string per row. ARGV: the view's two bytes, then per row: the row that must be there still (empty:
+-- KEYS: one string per row. ARGV: the view's four bytes, then per row: the row that must be there still (empty:
 -- whatever is there), and what takes its place (empty: nothing). Returns one character per row: 1 edited, 0 left
 -- as it is; or an error at a stored entity that cannot be read: entities before it are edited, the rest not.
 
@@ -35,10 +35,10 @@ local function find(value)
   if byte(value, 1) ~= 1 then return nil, 'ROWVERSION a stored entity has an unknown format version' end
   local at, size = 2, #value
   while at <= size do
-    local length, start = read_length(value, at + 2)
+    local length, start = read_length(value, at + 4)
     local behind = start + (length or size)
     if behind > size + 1 then return nil, 'ROWCORRUPT a stored entity ends within a row' end
-    if sub(value, at, at + 1) == view then return at, nil, start, behind end
+    if sub(value, at, at + 3) == view then return at, nil, start, behind end
     at = behind
   end
 end

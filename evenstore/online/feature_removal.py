@@ -24,6 +24,7 @@ from evenstore.codec.packed_subset import PackedSubset
 from evenstore.errors import CorruptRowError
 from evenstore.online.connection import execute
 from evenstore.online.key_scan import scan_view_keys
+from evenstore.online.loads import forget_loads
 from evenstore.online.purge import forget_schemas, schema_fingerprint
 from evenstore.online.row_edits import clear_fields, remove_field, replace_rows
 from evenstore.online.row_schemas import register_schema_command, schemas_key
@@ -120,6 +121,8 @@ def remove_features(
         OnlineStoreError: Redis refused or cannot be reached.
     """
     shown = progress or NullProgress()
+    # Killed before the registry knows, the definition may stay as it was.
+    forget_loads(client, project, [stale.view.name])
     if layout is Layout.PACKED:
         return _remove_from_strings(client, project, stale, shown)
     n_values = _remove_from_hashes(client, project, stale, shown)

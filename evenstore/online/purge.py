@@ -18,6 +18,7 @@ from evenstore.online.key_scan import (
     scan_strings,
     scan_view_keys,
 )
+from evenstore.online.loads import forget_loads, loads_key
 from evenstore.online.row_edits import clear_fields, clear_slots
 from evenstore.online.row_schemas import list_schemas_command, read_schemas, schemas_key
 from evenstore.progress import NullProgress, Progress
@@ -134,6 +135,7 @@ def delete_view(
         OnlineStoreError: Redis refused or cannot be reached.
     """
     shown = progress or NullProgress()
+    forget_loads(client, project, [view.name])
     schemas = fetch_schemas(client, project).get(view.name, {})
     fields = row_fields(view, list(schemas.values()))
     for keys in scan_hashes(client, project):
@@ -162,6 +164,7 @@ def delete_project(
     Raises:
         OnlineStoreError: Redis refused or cannot be reached.
     """
+    execute(client, [(b"UNLINK", loads_key(project))])
     n_deleted = 0
     for keys in scan_hashes(client, project):
         n_deleted += _unlink(client, keys)

@@ -56,7 +56,9 @@ class RowSchemaNeeded(Exception):  # noqa: N818 - no error: a question that its 
         """
         if not isinstance(reply, bytes):
             msg = f"{self.view_name}: nothing tells what a stored row holds"
-            raise CorruptRowError(msg, hint="materialize the view again")
+            raise CorruptRowError(
+                msg, hint="run `feast materialize --disable-event-timestamp`, or delete the entity"
+            )
         return RowSchema.from_json(reply)
 
 

@@ -20,9 +20,9 @@ __all__ = ["Script"]
 
 _FAULT_HINTS = {
     "ORDERVERSION": "a newer evenstore wrote this store: upgrade this one",
-    "ORDERCORRUPT": "delete the entity's key, then materialize again",
+    "ORDERCORRUPT": "delete the entity's key, then `feast materialize --disable-event-timestamp`",
     "ROWVERSION": "a newer evenstore wrote this store: upgrade this one",
-    "ROWCORRUPT": "delete the entity's key, then materialize again",
+    "ROWCORRUPT": "delete the entity's key, then `feast materialize --disable-event-timestamp`",
 }
 
 

@@ -16,23 +16,32 @@ class SharedNames:
 
     def __init__(self) -> None:
         self._taken: dict[tuple[frozenset[Field], bytes], str] = {}
+        self._owners: dict[str, str] = {}
         self._key_sets: dict[bytes, frozenset[Field]] = {}
 
-    def check(self, view: FeatureViewSchema) -> None:
+    def check(self, view: FeatureViewSchema, declared_name: str) -> None:
         """Take the names of a view and its features.
+
+        Args:
+            view: The view under the name of its rows, which may have a version in it.
+            declared_name: The name that it is declared by.
 
         Raises:
             CodecError: A view on the same join keys has one of them: a hash's field names have 32
-                bits, and a view's name in a packed string has 16. Or other join keys have the same
+                bits, and so has a view's name in a packed string. Or other join keys have the same
                 32 bits in a packed key.
         """
         keys = frozenset(view.join_keys)
         if self._key_sets.setdefault(key_set_id(view.join_keys), keys) != keys:
             msg = f"the join keys of `{view.name}` share four bytes with those of another view"
             raise CodecError(msg, hint="rename one of the join keys")
+        owner = self._owners.setdefault(view.name, declared_name)
+        if owner != declared_name:
+            msg = f"rows of `{owner}` and of `{declared_name}` would both go by `{view.name}`"
+            raise CodecError(msg, hint="rename one of them: the other's version has its name")
         other = self._take(view, view_id(view.name), view.name)
         if other != view.name:
-            msg = f"views `{other}` and `{view.name}` share the two bytes that name them"
+            msg = f"views `{other}` and `{view.name}` share the four bytes that name them"
             raise CodecError(msg, hint="rename one of them")
         for feature, stored in FeastRowLayout(view).feature_fields.items():
             name = f"{view.name}:{feature}"

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import pydantic
 import redis
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
@@ -68,20 +69,20 @@ class RedisOnlineStoreConfig(FeastConfigBaseModel):
     layout: Literal["packed", "feast"] = "packed"
     """How rows lie in Redis: `packed` is small and fast, `feast` is stock Feast's own."""
 
-    timeout_s: float = 10.0
+    timeout_s: float = pydantic.Field(10.0, gt=0)
     """Longest wait for a connection and for a reply, in seconds."""
 
-    expiry_grace_s: float | None = None
+    expiry_grace_s: float | None = pydantic.Field(None, ge=0)
     """How long after its ttl Redis may forget a row by itself, in seconds. Default: never. Only in
     the packed layout, and never while the clock is frozen.
     """
 
-    tombstone_s: float = 604800.0
+    tombstone_s: float = pydantic.Field(604800.0, ge=0)
     """How long a deleted entity's tombstone keeps older rows from bringing it back, in seconds."""
 
 
 class RedisOnlineStore(OnlineStore):
-    """Rows in Feast's own Redis layout, written atomically and read with true statuses.
+    """Rows in Redis, packed or in Feast's own layout, written atomically, with true statuses.
 
     One object per feature store and process; its client is a thread-safe pool that survives forks.
     """
@@ -223,7 +224,7 @@ class RedisOnlineStore(OnlineStore):
         for table in tables_to_keep:
             if isinstance(table, FeatureView):
                 view = stored_view(config, table)
-                names.check(view)
+                names.check(view, table.name)
                 check_source_types(table, view, Path(config.repo_path or "."))
                 kept.append(view)
         removal = Removal(kept, _compile_views(tables_to_delete), _keeps_versions(config))

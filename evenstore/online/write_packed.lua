@@ -2,11 +2,11 @@
 -- is greater in the total order than what is stored. Redis runs a script to its end before anything else: the
 -- check and the write of a row are one step.
 --
--- KEYS: one string per row (a key may occur twice). ARGV: the view's two bytes, n, then per row: the row and,
+-- KEYS: one string per row (a key may occur twice). ARGV: the view's four bytes, n, then per row: the row and,
 -- where n is 2, the instant at which it may go (milliseconds). Returns one character per row: 1 written,
 -- 0 superseded; or an error at a stored entity that cannot be read: then nothing of the call is written.
 
-local view_1, view_2 = string.byte(ARGV[1], 1, 2)
+local view = ARGV[1]
 local per_row = tonumber(ARGV[2])
 local byte, sub = string.byte, string.sub
 local EXPIRES = 16
@@ -34,7 +34,7 @@ local function slot(row)
   else
     prefix = '\255' .. struct.pack('<I4', length)
   end
-  return ARGV[1] .. prefix .. row
+  return view .. prefix .. row
 end
 
 -- The bytes that order a row: three sortable integers, whose first four bits tell their length.
@@ -75,13 +75,12 @@ local function put(value, row)
   end
   local at, size = 2, #value
   while at <= size do
-    local length, start = read_length(value, at + 2)
+    local length, start = read_length(value, at + 4)
     local behind = start + (length or size)
     if behind > size + 1 then
       return nil, 'ROWCORRUPT a stored entity ends within a row'
     end
-    local first, second = byte(value, at, at + 1)
-    if first == view_1 and second == view_2 then
+    if sub(value, at, at + 3) == view then
       local stored = sub(value, start, behind - 1)
       if not is_greater(row, stored) then return nil end
       return sub(value, 1, at - 1) .. slot(row) .. sub(value, behind)
@@ -95,7 +94,7 @@ end
 local function all_expire(value)
   local at, size, n, all = 2, #value, 0, true
   while at <= size do
-    local length, start = read_length(value, at + 2)
+    local length, start = read_length(value, at + 4)
     local row = sub(value, start, start + length - 1)
     local flags = byte(row, order_length(row) + 1)
     all = all and flags % (2 * EXPIRES) >= EXPIRES

@@ -124,5 +124,5 @@ def test_values_of_any_row_come_back(
         read = PackedReader(schema).read(cell, head.payload_start, head.flags)
         stored = {field.name: value for field, value in zip(schema.features, read, strict=True)}
         assert _same([stored[field.name] for field in fields], row)
-    slots = {bytes([i, 0]): cell for i, cell in enumerate(cells)}
+    slots = {bytes([i, 0, 0, 0]): cell for i, cell in enumerate(cells)}
     assert split_slots(join_slots(slots)) == slots

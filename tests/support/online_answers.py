@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +24,15 @@ class Cell:
     event: datetime
 
     def is_as(self, other: Cell) -> bool:
-        """Tell whether both are the same answer: NaN is NaN, 0.0 is not -0.0, 1 is not 1.0."""
-        return repr(self) == repr(other)
+        """Tell whether both are the same answer: NaN is NaN, 0.0 is not -0.0, 1 is not 1.0.
+
+        A map's keys have no order: protobuf gives them in another one each time.
+        """
+        return repr(self._sorted()) == repr(other._sorted())
+
+    def _sorted(self) -> Cell:
+        value = self.value
+        return replace(self, value=sorted(value.items())) if isinstance(value, dict) else self
 
 
 Answers = Mapping[tuple[str, int], Cell]

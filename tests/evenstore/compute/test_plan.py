@@ -182,7 +182,7 @@ def test_expired_rows_of_a_new_file_are_not_read() -> None:
     ("watermark", "unread", "reason"),
     [
         (None, None, "nothing loaded yet"),
-        (_watermark(50, replace(_AGELESS, name="other")), None, "the schema changed"),
+        (_watermark(50, replace(_AGELESS, name="other")), None, "the definition changed"),
         (_watermark(50, _AGELESS), (30, 70), "files with late rows"),
         (_watermark(50, _AGELESS), (70, 90), "since the last run"),
         (_watermark(50, _AGELESS), None, "since the last run"),

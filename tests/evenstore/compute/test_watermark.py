@@ -9,13 +9,13 @@ from redis import Redis
 from evenstore.compute.watermark import (
     Watermark,
     delete_all_watermarks,
-    delete_watermarks,
     mark_store,
     read_watermark,
     write_watermark,
 )
 from evenstore.errors import CorruptRowError, OnlineStoreError, OnlineStoreUnavailableError
 from evenstore.online.connection import open_redis
+from evenstore.online.loads import forget_loads
 
 _WATERMARK = Watermark(-5, {"/data/é.parquet": (10, 2**60)}, "abc", 1_767_268_800_000_000)
 
@@ -27,7 +27,7 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 def _write(client: Redis, view: str = "stats", project: str = "p") -> None:
-    mark = mark_store(client, project)
+    mark = mark_store(client, project, view)
     write_watermark(client, project, view, _WATERMARK, mark=mark)
 
 
@@ -41,21 +41,21 @@ def test_watermark_is_read_as_it_was_written(client: Redis) -> None:
 
 
 def test_mark_stays_until_the_store_is_emptied(client: Redis) -> None:
-    mark = mark_store(client, "p")
+    mark = mark_store(client, "p", "stats")
 
-    assert mark_store(client, "p") == mark
+    assert mark_store(client, "p", "stats") == mark
     client.flushall()
-    assert mark_store(client, "p") != mark
+    assert mark_store(client, "p", "stats") != mark
 
 
 @pytest.mark.parametrize("is_marked_again", [False, True])
 def test_store_emptied_during_a_run_gets_no_watermark(client: Redis, is_marked_again: bool) -> None:
-    mark = mark_store(client, "p")
+    mark = mark_store(client, "p", "stats")
     client.flushall()
     if is_marked_again:  # Another run has begun meanwhile.
-        mark_store(client, "p")
+        mark_store(client, "p", "stats")
 
-    with pytest.raises(OnlineStoreError, match="emptied") as error:
+    with pytest.raises(OnlineStoreError, match="were removed") as error:
         write_watermark(client, "p", "stats", _WATERMARK, mark=mark)
 
     assert error.value.hint is not None
@@ -86,8 +86,8 @@ def test_watermarks_are_forgotten_by_view_or_all_at_once(client: Redis) -> None:
     for view in ("stats", "other"):
         _write(client, view)
 
-    delete_watermarks(client, "p", [])
-    delete_watermarks(client, "p", ["stats", "never"])
+    forget_loads(client, "p", [])
+    forget_loads(client, "p", ["stats", "never"])
     assert read_watermark(client, "p", "stats") is None
     assert read_watermark(client, "p", "other") == _WATERMARK
 
@@ -100,4 +100,19 @@ def test_unreachable_redis_is_unavailable() -> None:
         open_redis("unix:///nowhere/redis.sock") as nowhere,
         pytest.raises(OnlineStoreUnavailableError),
     ):
-        mark_store(nowhere, "p")
+        mark_store(nowhere, "p", "stats")
+
+
+def test_rows_of_a_view_removed_meanwhile_let_no_watermark_say_that_they_are_there(
+    client: Redis,
+) -> None:
+    mark = mark_store(client, "p", "stats")
+    other = mark_store(client, "p", "other")
+    forget_loads(client, "p", ["stats"])
+
+    with pytest.raises(OnlineStoreError, match="were removed"):
+        write_watermark(client, "p", "stats", _WATERMARK, mark=mark)
+    write_watermark(client, "p", "other", _WATERMARK, mark=other)
+
+    assert read_watermark(client, "p", "stats") is None
+    assert read_watermark(client, "p", "other") == _WATERMARK

@@ -50,7 +50,7 @@ def _load(client: Redis, source: SourceFiles, *, end_us: int = _NOW_US - _HOUR_U
         for identity in fingerprint_files(source)
     }
     made = Watermark(end_us, files, load_fingerprint(_VIEW, source, Layout.PACKED), _NOW_US)
-    write_watermark(client, "p", "stats", made, mark=mark_store(client, "p"))
+    write_watermark(client, "p", "stats", made, mark=mark_store(client, "p", "stats"))
 
 
 def _check(

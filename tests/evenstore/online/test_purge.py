@@ -88,13 +88,13 @@ def test_foreign_keys_are_left_alone(store: MarkedStore) -> None:
     store.write(_ROW)
     client.hset("session:exp", "a", "b")
     client.set("exp", "1")
-    client.hset("evenstore:watermarks:exp", "stats", "{}")
+    client.hset("evenstore:watermarks:my_exp", "stats", "{}")
     # They look like entities: by their keys alone, or by their values too but for the schema.
     foreign = {
         "exp@example.org": b"someone's address",
         "exp@short": b"",
         "exp@version": b"\x01",
-        "exp@rows": b"\x01ab\x08\x80\x00\x80\x01abcd",
+        "exp@rows": b"\x01abcd\x08\x80\x00\x80\x01abcd",
         "exp@later": b"\x02",
     }
     for key, value in foreign.items():

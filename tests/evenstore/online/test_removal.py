@@ -163,7 +163,7 @@ def test_views_that_no_entity_could_tell_apart_are_refused(repo: FeastRepo) -> N
         if first != second:
             break
 
-    with pytest.raises(CodecError, match="share the two bytes"):
+    with pytest.raises(CodecError, match="share the four bytes"):
         repo.apply(_DRIVER, _view(repo, first, a=Int64), _view(repo, second, b=Int64))
     other = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
     shops = repo.view(second, [other], {"shop_id": Int64, "b": Int64}, ttl=timedelta(0))
