@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from feast import FeatureStore, FeatureView
+from feast import FeatureStore, FeatureView, RepoConfig
 
 from evenstore.clock import datetime_to_us
 from evenstore.errors import EvenstoreError, SchemaError
-from evenstore.schema.compile import compile_feature_view
+from evenstore.online.store import stored_view
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import footers_of
 from evenstore.schema.model import FeatureViewSchema
@@ -70,15 +70,16 @@ def gather_view_facts(store: FeatureStore, repo: Path) -> tuple[ViewFacts, ...]:
         *store.list_feature_views(),
         *store.list_stream_feature_views(),
     ]
-    return tuple(_view_facts(view, repo) for view in sorted(views, key=lambda view: view.name))
+    in_order = sorted(views, key=lambda view: view.name)
+    return tuple(_view_facts(view, store.config, repo) for view in in_order)
 
 
-def _view_facts(view: FeatureView, repo: Path) -> ViewFacts:
+def _view_facts(view: FeatureView, config: RepoConfig, repo: Path) -> ViewFacts:
     intervals = view.materialization_intervals
     ends = [datetime_to_us(end, naive_is_utc=True) for _, end in intervals]
     schema, problem = None, None
     try:
-        schema = compile_feature_view(view)
+        schema = stored_view(config, view)
     except EvenstoreError as exc:
         problem = exc
     return ViewFacts(
