@@ -15,6 +15,7 @@ from benchmarks.online.results import OnlineResults
 from benchmarks.results import read_document
 from tests.repo.sources import ROOT
 from tests.support.redis_process import wait_until
+from tests.support.scale import full_only
 
 _WRONG = "tests.benchmarks.wrong_store"
 _STARTER = """
@@ -28,6 +29,7 @@ with measured_server(Path(sys.argv[1]), max_bytes=100_000_000) as server:
 """
 
 
+@full_only
 @pytest.mark.slow
 @pytest.mark.e2e
 @pytest.mark.redis

@@ -153,7 +153,7 @@ _STEP = _AFTER_1970_US + 1
 
 
 @settings(
-    max_examples=scaled(20, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=scaled(12, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(_histories())
 @example(  # A row of stock at an equal instant is the lowest, whichever comes first.
@@ -223,7 +223,7 @@ def _order(deed: _Deed) -> RowOrder:
 
 
 @settings(
-    max_examples=scaled(30, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=scaled(15, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(_deeds(), st.sampled_from(list(Layout)), st.booleans())
 def test_deletions_and_rows_converge_to_the_greatest(
@@ -250,7 +250,7 @@ def test_deletions_and_rows_converge_to_the_greatest(
     assert neighbour.read() == (kept if has_neighbour else None)
 
 
-@settings(max_examples=scaled(10, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(6, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_histories())
 def test_replay_of_everything_changes_nothing(client: Redis, history: _History) -> None:
     client.flushall()
