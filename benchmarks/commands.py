@@ -6,13 +6,17 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.arguments import parse_arguments
 from evenstore.errors import EvenstoreError
 from evenstore.processes import interrupt_on_termination
+
+if TYPE_CHECKING:
+    from benchmarks.results import AnyResults
 
 __all__ = ["main"]
 
@@ -35,62 +39,61 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _offline(arguments: argparse.Namespace) -> int:
-    from benchmarks.guard import Limits
     from benchmarks.machine import machine_facts
     from benchmarks.report import render_report
-    from benchmarks.results import Results, write_results
+    from benchmarks.results import Results
     from benchmarks.runner import Plan, Runner
 
     results = Results(arguments.scale, arguments.seed, arguments.repeats, machine_facts())
     with ExitStack() as stack:
-        plan = Plan(
-            cases=arguments.cases,
-            contenders=arguments.contenders,
-            cache=_cache(arguments, stack),
-            scale=arguments.scale,
-            seed=arguments.seed,
-            repeats=arguments.repeats,
-            limits=Limits(arguments.time_limit, int(arguments.memory_guard * 1e9)),
-        )
-        try:
-            Runner(plan, results, _say).run()
-        except KeyboardInterrupt:
-            _say("interrupted: what was measured until here is kept")
-    if arguments.out is not None:
-        write_results(results, arguments.out)
-    document = results.to_document()
-    print(json.dumps(document) if arguments.json else render_report(results), flush=True)
-    return _exit_code(results.failures, is_complete=results.is_complete)
+        plan = Plan(**_plan_settings(arguments, stack))
+        _run(Runner(plan, results, _say).run)
+    return _conclude(arguments, results, lambda: render_report(results))
 
 
 def _online(arguments: argparse.Namespace) -> int:
-    from benchmarks.guard import Limits
     from benchmarks.machine import machine_facts
     from benchmarks.online.report import render_online_report
-    from benchmarks.online.results import OnlineResults, write_online_results
+    from benchmarks.online.results import OnlineResults
     from benchmarks.online.runner import OnlinePlan, OnlineRunner
     from benchmarks.online.server import server_version
 
     machine = machine_facts() | {"redis-server": server_version()}
     results = OnlineResults(arguments.scale, arguments.seed, arguments.repeats, machine)
     with ExitStack() as stack:
-        plan = OnlinePlan(
-            cases=arguments.cases,
-            contenders=arguments.contenders,
-            cache=_cache(arguments, stack),
-            scale=arguments.scale,
-            seed=arguments.seed,
-            repeats=arguments.repeats,
-            limits=Limits(arguments.time_limit, int(arguments.memory_guard * 1e9)),
-        )
-        try:
-            OnlineRunner(plan, results, _say).run()
-        except KeyboardInterrupt:
-            _say("interrupted: what was measured until here is kept")
+        plan = OnlinePlan(**_plan_settings(arguments, stack))
+        _run(OnlineRunner(plan, results, _say).run)
+    return _conclude(arguments, results, lambda: render_online_report(results))
+
+
+def _plan_settings(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+    from benchmarks.guard import Limits
+
+    return {
+        "cases": arguments.cases,
+        "contenders": arguments.contenders,
+        "cache": _cache(arguments, stack),
+        "scale": arguments.scale,
+        "seed": arguments.seed,
+        "repeats": arguments.repeats,
+        "limits": Limits(arguments.time_limit, int(arguments.memory_guard * 1e9)),
+    }
+
+
+def _run(run: Callable[[], object]) -> None:
+    try:
+        run()
+    except KeyboardInterrupt:
+        _say("interrupted: what was measured until here is kept")
+
+
+def _conclude(arguments: argparse.Namespace, results: AnyResults, render: Callable[[], str]) -> int:
+    """Write and print what was measured, and return the exit code."""
+    from benchmarks.results import write_results
+
     if arguments.out is not None:
-        write_online_results(results, arguments.out)
-    document = results.to_document()
-    print(json.dumps(document) if arguments.json else render_online_report(results), flush=True)
+        write_results(results, arguments.out)
+    print(json.dumps(results.to_document()) if arguments.json else render(), flush=True)
     return _exit_code(results.failures, is_complete=results.is_complete)
 
 

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.cases import Case
 from benchmarks.measure import Outcome, Sample, Status
@@ -20,6 +20,7 @@ from evenstore.errors import ConfigurationError
 from evenstore.whole_file import whole_file
 
 __all__ = [
+    "AnyResults",
     "CaseResult",
     "ContenderResult",
     "Results",
@@ -150,7 +151,22 @@ class Results:
         }
 
 
-def write_results(results: Results, path: Path) -> None:
+class AnyResults(Protocol):
+    """The results of any benchmark of this folder."""
+
+    is_complete: bool
+
+    @property
+    def failures(self) -> list[str]:
+        """Name what was wrong or failed."""
+        ...
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what JSON keeps of it."""
+        ...
+
+
+def write_results(results: AnyResults, path: Path) -> None:
     """Write results as JSON.
 
     Raises:

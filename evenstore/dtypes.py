@@ -14,7 +14,14 @@ from collections.abc import Iterator
 
 from evenstore.errors import UnsupportedDtypeError
 
-__all__ = ["ENTITY_KEY_DTYPES", "FURTHER_SCALARS", "Dtype", "struct_name"]
+__all__ = [
+    "ENTITY_KEY_DTYPES",
+    "FURTHER_SCALARS",
+    "INTEGER_DTYPES",
+    "TEXT_DTYPES",
+    "Dtype",
+    "struct_name",
+]
 
 FURTHER_SCALARS = frozenset(
     {
@@ -226,7 +233,11 @@ def _skip(text: str, at: int, expected: str) -> int:
 
 _SCALARS = FURTHER_SCALARS | {dtype.value for dtype in Dtype if not dtype.is_list}
 
-ENTITY_KEY_DTYPES = frozenset(
-    {Dtype.STRING, Dtype.BYTES, Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP}
-)
+TEXT_DTYPES = frozenset({Dtype.STRING, Dtype.BYTES})
+"""Scalars of any length that are stored as their bytes."""
+
+INTEGER_DTYPES = frozenset({Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP})
+"""Scalars that are stored as integers; of timestamps the whole seconds."""
+
+ENTITY_KEY_DTYPES = TEXT_DTYPES | INTEGER_DTYPES
 """Types that a join key may have: those whose bytes Feast's entity key format defines."""

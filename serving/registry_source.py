@@ -13,7 +13,7 @@ from evenstore.errors import ConfigurationError, SchemaError
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import RegistrySchema
-from evenstore.schema.repository import load_repository_config, registry_file
+from evenstore.schema.repository import keeps_versions, load_repository_config, registry_file
 
 __all__ = ["RegistrySource"]
 
@@ -97,7 +97,7 @@ class RegistrySource:
 
 def _refuse_versions(store: FeatureStore) -> None:
     """Refuse views whose rows go by a version's name: the gateway would find none of them."""
-    if not getattr(store.config.registry, "enable_online_feature_view_versioning", False):
+    if not keeps_versions(store.config):
         return
     views = store.registry.list_feature_views(store.project)
     versioned = [view.name for view in views if (view.current_version_number or 0) > 0]

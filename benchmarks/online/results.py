@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Status
 from benchmarks.online.cases import FEAST, FEAST_BATCHED, OnlineCase, Step
 from benchmarks.online.measure import LoadSample, LookupSample, StepOutcome
 from benchmarks.results import Spread
-from evenstore.whole_file import whole_file
 
 __all__ = [
     "BENCHMARK",
@@ -20,7 +17,6 @@ __all__ = [
     "OnlineContenderResult",
     "OnlineResults",
     "rows_per_s",
-    "write_online_results",
 ]
 
 BENCHMARK = "online"
@@ -175,16 +171,6 @@ class OnlineResults:
                 {key: _read_contender(of) for key, of in case["contenders"].items()},
             )
         return results
-
-
-def write_online_results(results: OnlineResults, path: Path) -> None:
-    """Write results as JSON.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(results.to_document(), indent=1) + "\n", encoding="utf-8")
 
 
 def _read_contender(document: dict[str, Any]) -> OnlineContenderResult:

@@ -173,13 +173,6 @@ class EntityKeyEncoder:
             return () if values == [""] else None
         return tuple(values)
 
-    def encode_columns(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
-        """Make the keys of many entities from one column of checked values per join key."""
-        if not self.join_keys:
-            msg = "an entityless view has one key, not columns of them"
-            raise EntityRowsError(msg)
-        return [self.encode(row) for row in zip(*columns, strict=True)]
-
 
 def _stored_keys(join_keys: Sequence[Field]) -> list[tuple[int, Field]]:
     """Return join keys with their positions in the order of their names."""

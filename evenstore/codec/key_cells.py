@@ -19,12 +19,11 @@ from evenstore.codec.cells import (
 )
 from evenstore.codec.entity_key import EntityKeyEncoder, KeyPart
 from evenstore.codec.value_cells import whole_seconds
-from evenstore.dtypes import Dtype
+from evenstore.dtypes import TEXT_DTYPES, Dtype
 
 __all__ = ["encode_key_cells"]
 
 _U32 = struct.Struct("<I")
-_TEXTS = frozenset({Dtype.STRING, Dtype.BYTES})
 
 
 def encode_key_cells(encoder: EntityKeyEncoder, columns: Sequence[pa.Array], n_rows: int) -> Cells:
@@ -47,7 +46,7 @@ def encode_key_cells(encoder: EntityKeyEncoder, columns: Sequence[pa.Array], n_r
 
 
 def _part_cells(part: KeyPart, column: pa.Array) -> list[Cells | bytes]:
-    if part.dtype not in _TEXTS:
+    if part.dtype not in TEXT_DTYPES:
         return [part.header, _fixed(column, part.dtype)]
     values = column.cast(pa.binary())
     if not part.has_length:

@@ -33,14 +33,13 @@ from evenstore.codec.refusal import name_feature
 from evenstore.codec.rows import EncodedRows, RowBatch, RowInstants
 from evenstore.codec.sortable_cells import sortable_matrix
 from evenstore.codec.value_cells import encode_value_cells, raw_numbers, text_cells, whole_seconds
-from evenstore.dtypes import Dtype
+from evenstore.dtypes import TEXT_DTYPES, Dtype
 from evenstore.errors import CodecError
 from evenstore.schema.model import FeatureViewSchema
 
 __all__ = ["PackedRowEncoder"]
 
 _Mask = npt.NDArray[np.bool_]
-_TEXTS = frozenset({Dtype.STRING, Dtype.BYTES})
 _US_PER_MS = 1_000
 
 
@@ -135,7 +134,7 @@ class PackedRowEncoder:
         with name_feature(self._view.name, field.name):
             if field.name in rows.encoded:
                 cells = column.fill_null(b"") if column.null_count else column
-            elif field.dtype in _TEXTS:
+            elif field.dtype in TEXT_DTYPES:
                 cells = text_cells(column)
             else:
                 cells = encode_value_cells(column, field.dtype)

@@ -20,12 +20,10 @@ import hashlib
 from collections.abc import Sequence
 
 from evenstore.codec.entity_key import EntityKeyEncoder
-from evenstore.dtypes import Dtype
+from evenstore.dtypes import TEXT_DTYPES
 from evenstore.schema.model import Field
 
 __all__ = ["PackedKeyEncoder", "key_set_id", "project_prefix"]
-
-_TEXTS = frozenset({Dtype.STRING, Dtype.BYTES})
 
 
 class PackedKeyEncoder(EntityKeyEncoder):
@@ -41,7 +39,7 @@ class PackedKeyEncoder(EntityKeyEncoder):
         self.prefix = project_prefix(project) + key_set_id(join_keys)
         last = len(self.parts) - 1
         self.parts = tuple(
-            part.bare(has_length=part.dtype in _TEXTS and i < last)
+            part.bare(has_length=part.dtype in TEXT_DTYPES and i < last)
             for i, part in enumerate(self.parts)
         )
         self.suffix = b""

@@ -42,11 +42,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evenstore.codec.sortable import decode_sortable, encode_sortable
-from evenstore.dtypes import Dtype
+from evenstore.codec.sortable import decode_sortable, encode_sortable, skip_sortable
+from evenstore.dtypes import INTEGER_DTYPES, Dtype
 from evenstore.errors import CorruptRowError, FormatVersionError
 from evenstore.schema.model import Field
 from evenstore.semantics import Origin, RowOrder
@@ -56,6 +56,7 @@ __all__ = [
     "FIXED_FORMATS",
     "FORMAT_VERSION",
     "HAS_NULLS",
+    "HEAD_BYTES",
     "INTEGER_FORMATS",
     "INTEGER_WIDTHS",
     "TOMBSTONE",
@@ -64,7 +65,6 @@ __all__ = [
     "encode_length",
     "encode_order",
     "encode_tombstone",
-    "join_slots",
     "read_head",
     "read_length",
     "read_row",
@@ -73,6 +73,9 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+HEAD_BYTES = 5
+"""Flags and schema, which are between a row's order and its values."""
+
 TOMBSTONE = 4
 HAS_NULLS = 8
 EXPIRES = 16
@@ -88,9 +91,6 @@ INTEGER_FORMATS = "bhiq"
 FIXED_FORMATS = {Dtype.FLOAT64: "d", Dtype.FLOAT32: "f", Dtype.BOOL: "?"}
 """The other types of fixed width, likewise."""
 
-_INTEGERS = frozenset({Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP})
-# By the first four bits (`sortable`).
-_SORTABLE_BYTES = (8, 7, 6, 5, 4, 3, 2, 1, 1, 2, 3, 4, 5, 6, 7, 8)
 _VIEW_BYTES = 4
 _UNREADABLE = "delete the entity's key, then `feast materialize --disable-event-timestamp`"
 _LENGTH_U16 = 254
@@ -139,7 +139,7 @@ class RowSchema:
     @functools.cached_property
     def integers(self) -> tuple[int, ...]:
         """Positions of the features whose width varies."""
-        return tuple(i for i, f in enumerate(self.features) if f.dtype in _INTEGERS)
+        return tuple(i for i, f in enumerate(self.features) if f.dtype in INTEGER_DTYPES)
 
     @functools.cached_property
     def fixed(self) -> tuple[int, ...]:
@@ -147,7 +147,7 @@ class RowSchema:
         return tuple(
             i
             for i, field in enumerate(self.features)
-            if field.dtype in _INTEGERS or field.dtype in FIXED_FORMATS
+            if field.dtype in INTEGER_DTYPES or field.dtype in FIXED_FORMATS
         )
 
     @functools.cached_property
@@ -231,12 +231,6 @@ def split_slots(value: bytes) -> dict[bytes, bytes]:
     return slots
 
 
-def join_slots(slots: Mapping[bytes, bytes]) -> bytes:
-    """Undo `split_slots`."""
-    parts = [view + encode_length(len(row)) + row for view, row in slots.items()]
-    return b"".join([bytes([FORMAT_VERSION]), *parts])
-
-
 def encode_order(order: RowOrder) -> bytes:
     """Encode a row's place in the total order."""
     created_us = order.created_us
@@ -263,17 +257,12 @@ def read_head(row: bytes) -> tuple[int, int, bytes, int]:
         CorruptRowError: The bytes are no row.
     """
     event_us, at = decode_sortable(row, 0)
-    try:
-        at += _SORTABLE_BYTES[row[at] >> 4] if row[at] else 1
-        at += _SORTABLE_BYTES[row[at] >> 4] if row[at] else 1
-        flags = row[at]
-    except IndexError:
-        event_us = None
-        flags = 0
-    if event_us is None:
+    at = skip_sortable(row, skip_sortable(row, at))
+    if event_us is None or at >= len(row):
         msg = f"stored bytes are no row: {row[:16]!r}"
         raise CorruptRowError(msg)
-    start = at + 1 if flags & TOMBSTONE else at + 5
+    flags = row[at]
+    start = at + 1 if flags & TOMBSTONE else at + HEAD_BYTES
     return event_us, flags, row[at + 1 : start], start
 
 
@@ -291,7 +280,7 @@ def read_row(row: bytes) -> PackedRow:
         raise CorruptRowError(msg)
     flags = row[at]
     is_tombstone = bool(flags & TOMBSTONE)
-    start = at + 1 if is_tombstone else at + 5
+    start = at + 1 if is_tombstone else at + HEAD_BYTES
     created_us = None if since_created is None else event_us + since_created
     return PackedRow(
         order=RowOrder(event_us, created_us, event_us + since_event),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 from evenstore.codec.packed_row import (
+    FIXED_FORMATS,
     HAS_NULLS,
+    HEAD_BYTES,
     INTEGER_WIDTHS,
     RowSchema,
     encode_length,
     read_length,
     read_row,
 )
-from evenstore.dtypes import Dtype
 from evenstore.errors import CorruptRowError
 from evenstore.schema.model import Field
 
 __all__ = ["PackedSubset"]
 
-_FIXED_SIZES = {Dtype.FLOAT64: 8, Dtype.FLOAT32: 4, Dtype.BOOL: 1}
+_FIXED_SIZES = {dtype: struct.calcsize(form) for dtype, form in FIXED_FORMATS.items()}
 
 
 class PackedSubset:
@@ -42,7 +44,7 @@ class PackedSubset:
             CorruptRowError: The bytes are no row of the schema.
         """
         head = read_row(row)
-        flags_at = head.payload_start - 5
+        flags_at = head.payload_start - HEAD_BYTES
         try:
             nulls, codes, pieces = self._split(row, head.payload_start, head.flags & HAS_NULLS)
         except IndexError as exc:

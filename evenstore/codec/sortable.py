@@ -22,6 +22,7 @@ __all__ = [
     "SORTABLE_BOUND",
     "decode_sortable",
     "encode_sortable",
+    "skip_sortable",
 ]
 
 MAX_SORTABLE_BYTES = 8
@@ -31,6 +32,9 @@ SORTABLE_BOUND = 1 << 59
 
 FIRST_POSITIVE = 8
 """The first four bits of the shortest integer that is not negative."""
+
+# Bytes of an integer by its first four bits.
+_SIZES = (8, 7, 6, 5, 4, 3, 2, 1, 1, 2, 3, 4, 5, 6, 7, 8)
 
 
 def encode_sortable(value: int | None) -> bytes:
@@ -53,24 +57,31 @@ def encode_sortable(value: int | None) -> bytes:
     return ((FIRST_POSITIVE - size) << bits | (1 << bits) + value).to_bytes(size, "big")
 
 
+def skip_sortable(data: bytes, offset: int) -> int:
+    """Return the offset behind one integer, which may be behind the end.
+
+    Raises:
+        CorruptRowError: The bytes end before it.
+    """
+    if offset >= len(data):
+        msg = "a stored row ends within its order"
+        raise CorruptRowError(msg)
+    first = data[offset]
+    return offset + (_SIZES[first >> 4] if first else 1)
+
+
 def decode_sortable(data: bytes, offset: int) -> tuple[int | None, int]:
     """Decode one integer and return it with the offset behind it.
 
     Raises:
         CorruptRowError: The bytes end early.
     """
-    if offset >= len(data):
-        msg = "a stored row ends within its order"
-        raise CorruptRowError(msg)
-    first = data[offset]
-    if first == 0:
-        return None, offset + 1
-    kind = first >> 4
-    size = kind - FIRST_POSITIVE + 1 if kind >= FIRST_POSITIVE else FIRST_POSITIVE - kind
-    end = offset + size
+    end = skip_sortable(data, offset)
     if end > len(data):
         msg = "a stored row ends within its order"
         raise CorruptRowError(msg)
-    bits = 8 * size - 4
+    if data[offset] == 0:
+        return None, end
+    bits = 8 * (end - offset) - 4
     rest = int.from_bytes(data[offset:end], "big") & ((1 << bits) - 1)
-    return (rest if kind >= FIRST_POSITIVE else rest - (1 << bits)), end
+    return (rest if data[offset] >> 4 >= FIRST_POSITIVE else rest - (1 << bits)), end

@@ -26,16 +26,14 @@ from evenstore.codec.cells import (
 from evenstore.codec.feast_fields import value_tag
 from evenstore.codec.feast_value import value_encoder
 from evenstore.codec.wire import encode_varint
-from evenstore.dtypes import Dtype
+from evenstore.dtypes import INTEGER_DTYPES, TEXT_DTYPES, Dtype
 from evenstore.errors import CodecError
 
 __all__ = ["encode_value_cells", "raw_numbers", "text_cells", "whole_seconds"]
 
 _US_PER_S = 1_000_000
 _ELEMENT_TAG = b"\x0a"
-_INTEGERS = frozenset({Dtype.INT32, Dtype.INT64, Dtype.UNIX_TIMESTAMP})
-_TEXTS = frozenset({Dtype.STRING, Dtype.BYTES})
-_SCALARS = _INTEGERS | _TEXTS | {Dtype.FLOAT32, Dtype.FLOAT64, Dtype.BOOL}
+_SCALARS = INTEGER_DTYPES | TEXT_DTYPES | {Dtype.FLOAT32, Dtype.FLOAT64, Dtype.BOOL}
 # 0001-01-01 to the end of 9999, which is all that a datetime can hold.
 _EARLIEST_US = -62_135_596_800 * _US_PER_S
 _END_US = 253_402_300_800 * _US_PER_S
@@ -55,9 +53,9 @@ def encode_value_cells(column: pa.Array, dtype: Dtype) -> Cells:
         return _encode_one_by_one(column, dtype)
     if dtype.is_list:
         cells = _list_cells(column, dtype)
-    elif dtype in _TEXTS:
+    elif dtype in TEXT_DTYPES:
         cells = join_cells(value_tag(dtype), _length_delimited(text_cells(column)))
-    elif dtype in _INTEGERS:
+    elif dtype in INTEGER_DTYPES:
         cells = varint_cells(value_tag(dtype), _unsigned(column, dtype))
     else:
         cells = _fixed_width_cells(column, value_tag(dtype))
@@ -132,7 +130,7 @@ def _list_cells(column: pa.Array, dtype: Dtype) -> Cells:
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     np.cumsum(lengths.to_numpy(zero_copy_only=False), out=offsets[1:])
     element = dtype.element
-    if element in _TEXTS:
+    if element in TEXT_DTYPES:
         each = join_cells(_ELEMENT_TAG, _length_delimited(text_cells(elements)))
         message = regroup_cells(each, offsets)
     else:
@@ -143,6 +141,6 @@ def _list_cells(column: pa.Array, dtype: Dtype) -> Cells:
 
 
 def _packed_element_cells(elements: pa.Array, element: Dtype) -> Cells:
-    if element in _INTEGERS:
+    if element in INTEGER_DTYPES:
         return varint_cells(b"", _unsigned(elements, element))
     return fixed_cells(raw_numbers(elements))

@@ -20,9 +20,9 @@ _FAILED = 1
 _DESCRIPTION = """\
 Compare what is stored online with the registry and the sources, and say what is left over: orphans
 (entities that a run wrote and that the source does not name any more; pushed ones never count),
-tombstones whose time is over, features and views that the registry no longer has, schemas that no
-row has, and entities without the expiry that all their rows have (`expiry_grace_s`). With --apply
-it is removed or set, each row only where it is still the one that was seen."""
+tombstones whose time is over, features and views that the registry no longer has, and entities
+without the expiry that all their rows have (`expiry_grace_s`). With --apply it is removed or set,
+each row only where it is still the one that was seen."""
 
 _EXIT_CODES = """\
 exit codes:

@@ -34,6 +34,7 @@ from evenstore.online.store import RedisOnlineStore, RedisOnlineStoreConfig, sto
 from evenstore.online.stored_rows import StoredRow, read_rows, scan_rows
 from evenstore.progress import open_progress
 from evenstore.schema.model import FeatureViewSchema, Layout
+from evenstore.schema.repository import keeps_versions
 from evenstore.schema.source import open_source
 from evenstore.semantics import Origin
 
@@ -185,15 +186,12 @@ class _Comparison:
     def sweep_gone_views(self) -> list[GoneView]:
         """Find and remove the rows of views that the registry does not have."""
         views = self.store.registry.list_all_feature_views(self._project)
-        is_versioned = getattr(
-            self.store.config.registry, "enable_online_feature_view_versioning", False
-        )
         return sweep_gone_views(
             self.client,
             self._project,
             {view.name for view in views},
             self.schemas,
-            is_versioned=bool(is_versioned),
+            is_versioned=keeps_versions(self.store.config),
             is_dry_run=self.is_dry_run,
         )
 

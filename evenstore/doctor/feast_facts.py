@@ -17,6 +17,7 @@ from evenstore.errors import ConfigurationError, EvenstoreError
 from evenstore.redis_server import resolve_connection
 from evenstore.redis_url import parse_connection
 from evenstore.schema.model import Layout
+from evenstore.schema.repository import keeps_versions
 
 __all__ = [
     "OUR_BATCH_ENGINE",
@@ -90,7 +91,7 @@ def gather_feast_facts(config: RepoConfig) -> FeastFacts:
     """Read a repo's configuration; nothing is connected to."""
     registry: Any = config.registry
     online: Any = config.online_store
-    allows_versions = bool(getattr(registry, "enable_online_feature_view_versioning", False))
+    allows_versions = keeps_versions(config)
     return FeastFacts(
         registry_type=registry.registry_type,
         serves_while_materializing=bool(

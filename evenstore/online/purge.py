@@ -103,7 +103,7 @@ def schema_fingerprint(field: bytes) -> bytes:
 
 
 def forget_schemas(client: redis.Redis, project: str, fields: Sequence[bytes]) -> None:
-    """Remove schemas that no row has any more.
+    """Remove schemas whose rows are gone.
 
     Raises:
         OnlineStoreError: Redis refused or cannot be reached.

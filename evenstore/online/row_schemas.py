@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from evenstore.codec.packed_row import RowSchema
 from evenstore.errors import CorruptRowError
+from evenstore.online.connection import Command
 from evenstore.schema.model import FeatureViewSchema
 
 __all__ = [
@@ -24,8 +25,6 @@ __all__ = [
     "register_schema_command",
     "schemas_key",
 ]
-
-Command = tuple[bytes, ...]
 
 
 @dataclass

@@ -40,6 +40,7 @@ from evenstore.online.writer import RowWriter, open_encoder
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_feature_view
 from evenstore.schema.model import FeatureViewSchema, Layout
+from evenstore.schema.repository import keeps_versions
 from evenstore.schema.source import check_source_types
 from evenstore.semantics import Status
 
@@ -227,7 +228,7 @@ class RedisOnlineStore(OnlineStore):
                 names.check(view, table.name)
                 check_source_types(table, view, Path(config.repo_path or "."))
                 kept.append(view)
-        removal = Removal(kept, _compile_views(tables_to_delete), _keeps_versions(config))
+        removal = Removal(kept, _compile_views(tables_to_delete), keeps_versions(config))
         layout = Layout(config.online_store.layout)
         removal.apply(lambda: self.client(config), config.project, layout)
 
@@ -368,12 +369,8 @@ def stored_view(config: RepoConfig, table: FeatureView) -> FeatureViewSchema:
     versions, Feast refuses to read one.
     """
     return dataclasses.replace(
-        compile_feature_view(table), name=compute_versioned_name(table, _keeps_versions(config))
+        compile_feature_view(table), name=compute_versioned_name(table, keeps_versions(config))
     )
-
-
-def _keeps_versions(config: RepoConfig) -> bool:
-    return bool(getattr(config.registry, "enable_online_feature_view_versioning", False))
 
 
 def _compile_views(tables: Sequence[object]) -> list[FeatureViewSchema]:

@@ -10,7 +10,7 @@ from feast.utils import get_default_yaml_file_path
 
 from evenstore.errors import ConfigurationError
 
-__all__ = ["load_repository_config", "open_repository", "registry_file"]
+__all__ = ["keeps_versions", "load_repository_config", "open_repository", "registry_file"]
 
 
 def load_repository_config(repo: Path) -> RepoConfig:
@@ -43,6 +43,11 @@ def open_repository(repo: Path) -> FeatureStore:
         msg = f"there is no registry at {path}"
         raise ConfigurationError(msg, hint="run `feast apply` in the repo")
     return FeatureStore(config=config, repo_path=str(repo))
+
+
+def keeps_versions(config: RepoConfig) -> bool:
+    """Tell whether rows of a feature view's version are stored under a name of their own."""
+    return bool(getattr(config.registry, "enable_online_feature_view_versioning", False))
 
 
 def registry_file(repo: Path, config: RepoConfig) -> Path | None:

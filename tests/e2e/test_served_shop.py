@@ -17,7 +17,6 @@ import redis
 from evenstore.codec.packed_reader import PackedReader
 from evenstore.codec.packed_row import (
     encode_order,
-    join_slots,
     read_row,
     split_slots,
     view_id,
@@ -25,6 +24,7 @@ from evenstore.codec.packed_row import (
 from evenstore.online.row_schemas import read_schemas, schemas_key
 from tests.e2e.conftest import Shop
 from tests.e2e.walkthrough import run_command, run_demo
+from tests.support.packed_entity import join_slots
 
 _ACTIVITY = view_id("customer_activity")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evenstore.codec.packed_encoder import PackedRowEncoder
 from evenstore.codec.packed_reader import PackedReader
-from evenstore.codec.packed_row import RowSchema, encode_order, join_slots, read_row, split_slots
+from evenstore.codec.packed_row import RowSchema, encode_order, read_row, split_slots
 from evenstore.codec.rows import RowBatch, RowInstants
 from evenstore.codec.sortable import decode_sortable, encode_sortable
 from evenstore.codec.sortable_cells import sortable_matrix
@@ -20,6 +20,7 @@ from evenstore.dtypes import Dtype
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.semantics import Origin, RowOrder
+from tests.support.packed_entity import join_slots
 from tests.support.scale import scaled
 
 _SORTABLE = st.integers(-(2**59), 2**59 - 1) | st.integers(-300, 300)

@@ -61,15 +61,6 @@ def test_declared_order_of_join_keys_does_not_change_the_key() -> None:
     assert forward == backward
 
 
-def test_columns_are_encoded_row_by_row() -> None:
-    encoder = EntityKeyEncoder([_SHOP, _DRIVER], "p")
-
-    assert encoder.encode_columns([["a", "b"], [1, 2]]) == [
-        encoder.encode(["a", 1]),
-        encoder.encode(["b", 2]),
-    ]
-
-
 def test_one_means_three_keys_in_three_types() -> None:
     keys = {
         EntityKeyEncoder([Field("k", dtype)], "p").encode([value])
@@ -83,8 +74,6 @@ def test_entityless_view_has_feasts_dummy_key() -> None:
     feast_key = EntityKey(join_keys=[DUMMY_JOIN_KEY.name], entity_values=[Value(string_val="")])
 
     assert EntityKeyEncoder([], "p").encode(()) == serialize_entity_key(feast_key, 3) + b"p"
-    with pytest.raises(EntityRowsError):
-        EntityKeyEncoder([], "p").encode_columns([])
 
 
 @pytest.mark.parametrize(

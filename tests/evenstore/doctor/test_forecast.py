@@ -15,7 +15,7 @@ from evenstore.clock import SystemClock
 from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.codec.feast_row import FeastRowLayout
 from evenstore.codec.packed_key import PackedKeyEncoder
-from evenstore.codec.packed_row import join_slots, view_id
+from evenstore.codec.packed_row import view_id
 from evenstore.doctor.entity_count import count_entities
 from evenstore.doctor.entity_layout import StoredEntity
 from evenstore.doctor.entity_sample import EntitySample, sample_entity_keys
@@ -36,6 +36,7 @@ from evenstore.online.connection import execute, open_redis
 from evenstore.schema.model import FeatureViewSchema, Field, Layout
 from tests.evenstore.doctor.look import fresh_rows, used_memory_bytes
 from tests.support.feast_repo import FeastRepo
+from tests.support.packed_entity import join_slots
 from tests.support.plain_source import PLAIN_VIEW, open_plain_source
 
 _KEY = (Field("driver_id", Dtype.INT64),)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from evenstore.clock import FrozenClock
 from evenstore.codec.feast_row import FeastRowLayout, encode_timestamp
 from evenstore.codec.packed_row import split_slots, view_id
 from evenstore.errors import EntityRowsError, OnlineStoreError
-from evenstore.online.connection import open_redis
 from evenstore.online.deletion import Deletion
 from evenstore.online.stored_rows import scan_rows
 from evenstore.online.writer import RowWriter
@@ -25,18 +23,6 @@ from tests.support.scale import scaled
 
 _T_US = 1_767_268_800_000_000
 _DAY_S = 86_400.0
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with open_redis(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture(params=list(Layout), ids=lambda layout: layout.value)
-def layout(request: pytest.FixtureRequest) -> Layout:
-    chosen: Layout = request.param
-    return chosen
 
 
 @pytest.fixture

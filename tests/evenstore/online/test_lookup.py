@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.codec.feast_row import feature_field
 from evenstore.dtypes import Dtype
 from evenstore.errors import CorruptRowError, EntityRowsError, FutureRowError
-from evenstore.online.connection import execute, execute_async, open_async_redis, open_redis
+from evenstore.online.connection import execute, execute_async, open_async_redis
 from evenstore.online.lookup import FeatureVectors, OnlineLookup
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import Field, Layout
@@ -40,18 +40,6 @@ _REFERENCES = (
     "rates:euro",
     "stats:rating",
 )
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with open_redis(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture(params=list(Layout), ids=lambda layout: layout.value)
-def layout(request: pytest.FixtureRequest) -> Layout:
-    chosen: Layout = request.param
-    return chosen
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,6 @@ _KEY: Mapping[str, Any] = {"driver_id": Int64}
 def _frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENSTORE_TEST_MODE", "1")
     monkeypatch.setenv("EVENSTORE_FROZEN_TIME", _NOW.isoformat())
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with open_redis(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture(params=list(Layout), ids=lambda layout: layout.value)
-def layout(request: pytest.FixtureRequest) -> Layout:
-    chosen: Layout = request.param
-    return chosen
 
 
 @pytest.fixture

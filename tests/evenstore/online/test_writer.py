@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,18 +32,6 @@ from tests.support.scale import scaled
 
 _PROJECT = "p"
 _T_US = 1_767_268_800_000_000
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with open_redis(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture(params=list(Layout), ids=lambda layout: layout.value)
-def layout(request: pytest.FixtureRequest) -> Layout:
-    chosen: Layout = request.param
-    return chosen
 
 
 @pytest.fixture
