@@ -32,8 +32,11 @@ def process_start(pid: int) -> str | None:
         return None
     # The program's name may hold blanks and parentheses; the fields begin after the last one.
     state, *fields = stat.rpartition(")")[2].split()
+    # The main thread of a killed server may have ended while others still hold its sockets.
+    if state in "ZX" and int(fields[16]) <= 1:
+        return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return None if state in "ZX" else f"{fields[18]} ticks after boot {boot}"
+    return f"{fields[18]} ticks after boot {boot}"
 
 
 def process_start_by_ps(pid: int) -> str | None:
