@@ -42,8 +42,14 @@ from evenstore.errors import (
 
 __all__ = [
     "HTTP_STATUSES",
+    "AccessDeniedError",
+    "ConflictError",
     "InvalidRequestError",
+    "NotAcceptableError",
+    "NotAuthenticatedError",
+    "OverloadedError",
     "RequestTooLargeError",
+    "UnknownPushSourceError",
     "error_response",
     "install_error_handlers",
     "status_of",
@@ -71,6 +77,42 @@ class RequestTooLargeError(EvenstoreError, ValueError):
     code = "request-too-large"
 
 
+class UnknownPushSourceError(EvenstoreError, LookupError):
+    """A push source that the registry does not have."""
+
+    code = "unknown-push-source"
+
+
+class NotAcceptableError(EvenstoreError, ValueError):
+    """The request accepts no form that this route has."""
+
+    code = "not-acceptable"
+
+
+class ConflictError(EvenstoreError):
+    """What was asked for is under way already."""
+
+    code = "conflict"
+
+
+class NotAuthenticatedError(EvenstoreError, PermissionError):
+    """A request without an API key, or with one that is not known."""
+
+    code = "not-authenticated"
+
+
+class AccessDeniedError(EvenstoreError, PermissionError):
+    """An API key that does not allow this route."""
+
+    code = "access-denied"
+
+
+class OverloadedError(EvenstoreError):
+    """More requests wait than the gateway takes; nothing was done."""
+
+    code = "overloaded"
+
+
 HTTP_STATUSES: dict[type[EvenstoreError], int] = {
     # What the caller can mend.
     InvalidRequestError: 422,
@@ -79,10 +121,16 @@ HTTP_STATUSES: dict[type[EvenstoreError], int] = {
     RequestTooLargeError: 413,
     UnknownFeatureError: 404,
     UnknownFeatureServiceError: 404,
+    UnknownPushSourceError: 404,
+    NotAcceptableError: 406,
+    ConflictError: 409,
+    NotAuthenticatedError: 401,
+    AccessDeniedError: 403,
     # What passes: the caller may try again.
     OnlineStoreError: 503,
     OnlineStoreUnavailableError: 503,
     OnlineStoreTimeoutError: 504,
+    OverloadedError: 503,
     OfflineStoreError: 503,
     SourceChangedError: 503,
     SourceUnavailableError: 503,
