@@ -35,8 +35,12 @@ _US_PER_S = 1_000_000
 
 
 class Status(enum.IntEnum):
-    """Feast's field statuses, with Feast's numbers."""
+    """Feast's field statuses, with Feast's numbers.
 
+    INVALID is what could not be read: it says nothing of the value.
+    """
+
+    INVALID = 0
     PRESENT = 1
     NULL_VALUE = 2
     NOT_FOUND = 3
@@ -44,7 +48,13 @@ class Status(enum.IntEnum):
 
 
 # From best to worst: an on-demand output takes the worst status of its inputs.
-_SEVERITY = (Status.PRESENT, Status.NULL_VALUE, Status.OUTSIDE_MAX_AGE, Status.NOT_FOUND)
+_SEVERITY = (
+    Status.PRESENT,
+    Status.NULL_VALUE,
+    Status.OUTSIDE_MAX_AGE,
+    Status.NOT_FOUND,
+    Status.INVALID,
+)
 
 
 class TtlEnforcement(enum.Enum):

@@ -117,8 +117,14 @@ def test_statuses_have_the_numbers_of_feast() -> None:
     }
 
 
-def test_worst_status_goes_from_present_to_not_found() -> None:
-    from_best = [Status.PRESENT, Status.NULL_VALUE, Status.OUTSIDE_MAX_AGE, Status.NOT_FOUND]
+def test_worst_status_goes_from_present_to_invalid() -> None:
+    from_best = [
+        Status.PRESENT,
+        Status.NULL_VALUE,
+        Status.OUTSIDE_MAX_AGE,
+        Status.NOT_FOUND,
+        Status.INVALID,
+    ]
     for better, worse in itertools.combinations(from_best, 2):
         assert worst_status([better, worse]) is worst_status([worse, better]) is worse
     assert worst_status([]) is Status.PRESENT
