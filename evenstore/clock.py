@@ -22,6 +22,7 @@ __all__ = [
     "clock_from_environment",
     "datetime_to_us",
     "format_us",
+    "is_test_mode",
     "timedelta_to_us",
     "us_to_datetime",
 ]
@@ -65,6 +66,12 @@ class FrozenClock:
         return self.instant_us
 
 
+def is_test_mode(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether this process was started for examples and tests on old data."""
+    variables = os.environ if environ is None else environ
+    return variables.get("EVENSTORE_TEST_MODE") == "1"
+
+
 def clock_from_environment(environ: Mapping[str, str] | None = None) -> Clock:
     """Choose the clock from `EVENSTORE_FROZEN_TIME`, which counts only in test mode.
 
@@ -76,7 +83,7 @@ def clock_from_environment(environ: Mapping[str, str] | None = None) -> Clock:
     frozen = variables.get("EVENSTORE_FROZEN_TIME", "")
     if not frozen:
         return SystemClock()
-    if variables.get("EVENSTORE_TEST_MODE") != "1":
+    if not is_test_mode(variables):
         msg = "`EVENSTORE_FROZEN_TIME` is set outside test mode"
         raise ConfigurationError(
             msg, hint="unset it, or set `EVENSTORE_TEST_MODE=1` for an example on old data"

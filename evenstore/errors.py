@@ -89,14 +89,38 @@ class SchemaError(EvenstoreError):
     code = "schema"
 
 
+_LONGEST_NAME = 200
+"""Names come from callers: a longer one is cut wherever it is shown."""
+
+_MAX_COMPARED = 100
+"""Comparing one pair of names takes 0.1 ms, and a gateway answers nobody else meanwhile."""
+
+
 def _near_names_hint(missing: Iterable[str], available: Iterable[str]) -> str:
     names = sorted(available)
-    near = [match for name in missing for match in difflib.get_close_matches(name, names, n=3)]
+    near = [
+        match
+        for name in list(missing)[:3]
+        for match in difflib.get_close_matches(name, _alike(name, names), n=3)
+    ]
     if near:
         return "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(near)) + "?"
     if not names:
         return "nothing is registered yet: run `feast apply`"
     return "available: " + ", ".join(f"`{name}`" for name in names[:20])
+
+
+def _alike(name: str, names: list[str]) -> list[str]:
+    """Return the names that are worth comparing: of many, those of the same view or feature."""
+    if len(names) <= _MAX_COMPARED:
+        return names
+    view, _, feature = name.partition(":")
+    alike = [each for each in names if each.startswith(f"{view}:") or each.endswith(f":{feature}")]
+    return (alike or names)[:_MAX_COMPARED]
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
 class UnknownFeatureError(SchemaError, LookupError):
@@ -105,7 +129,7 @@ class UnknownFeatureError(SchemaError, LookupError):
     code = "unknown-feature"
 
     def __init__(self, missing: Iterable[str], available: Iterable[str]) -> None:
-        self.missing = sorted(missing)
+        self.missing = sorted(_shown(name) for name in missing)
         self.available = sorted(available)
         super().__init__(
             "unknown feature: " + ", ".join(f"`{name}`" for name in self.missing),
@@ -119,11 +143,11 @@ class UnknownFeatureServiceError(SchemaError, LookupError):
     code = "unknown-feature-service"
 
     def __init__(self, missing: str, available: Iterable[str]) -> None:
-        self.missing = missing
+        self.missing = _shown(missing)
         self.available = sorted(available)
         super().__init__(
-            f"unknown feature service: `{missing}`",
-            hint=_near_names_hint([missing], self.available),
+            f"unknown feature service: `{self.missing}`",
+            hint=_near_names_hint([self.missing], self.available),
         )
 
 
@@ -227,16 +251,24 @@ class TransformError(EvenstoreError):
 class GatewayError(EvenstoreError):
     """The gateway answered with an error.
 
-    `remote_code` is its stable code, `status` the HTTP status.
+    `remote_code` is its stable code, `status` the HTTP status, 0 without an answer; `request_id` is
+    what the gateway's log calls the request.
     """
 
     code = "gateway"
 
     def __init__(
-        self, message: str, *, status: int, remote_code: str, hint: str | None = None
+        self,
+        message: str,
+        *,
+        status: int,
+        remote_code: str,
+        hint: str | None = None,
+        request_id: str | None = None,
     ) -> None:
         self.status = status
         self.remote_code = remote_code
+        self.request_id = request_id
         super().__init__(message, hint=hint)
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "EARLIEST_US",
     "ExpiredValues",
     "Knowledge",
+    "OnUnavailable",
     "Origin",
     "RowOrder",
     "Status",
@@ -70,6 +71,16 @@ class ExpiredValues(enum.Enum):
 
     WITHHOLD = "withhold"
     RETURN = "return"
+
+
+class OnUnavailable(enum.Enum):
+    """What a feature service does when what it needs cannot be read.
+
+    CLOSED refuses; OPEN answers declared defaults and nulls, with status INVALID.
+    """
+
+    CLOSED = "closed"
+    OPEN = "open"
 
 
 class Knowledge(enum.Enum):

@@ -17,7 +17,8 @@ from parity.values import PlainValue, decode_online
 
 __all__ = ["OnlineAnswers", "OnlineSide"]
 
-# The gateway fails a whole batch for one stored row that it will not read.
+# Gateways differ: one fails a whole batch for a stored row that it will not read, another says
+# INVALID of the features concerned.
 _ROW_ERRORS = frozenset({"corrupt-row", "format-version", "future-row"})
 
 
@@ -131,6 +132,7 @@ class OnlineSide:
                 refusals.append(Refusal(row_idx, key, error.remote_code, error.message))
                 as_of_us.append(started_us)
             else:
+                refusals += self._refusals(batch.answer, columns, first_row_idx=len(as_of_us))
                 answers.append(batch.answer)
                 as_of_us += [batch.answer.as_of_us] * batch.n_rows
         return OnlineAnswers(
@@ -139,6 +141,24 @@ class OnlineSide:
             is_clock_frozen=any(answer.is_clock_frozen for answer in answers),
             refusals=tuple(refusals),
         )
+
+    def _refusals(
+        self,
+        answer: OnlineFeatures,
+        columns: Mapping[str, Sequence[PlainValue]],
+        *,
+        first_row_idx: int,
+    ) -> Iterator[Refusal]:
+        """Ask of each row with INVALID features, one by one, why they are."""
+        for i in range(len(answer)):
+            if not any(statuses[i] is Status.INVALID for statuses in answer.statuses.values()):
+                continue
+            row_idx = first_row_idx + i
+            key = {name: values[row_idx] for name, values in columns.items()}
+            told = self._client.feature_vectors([key], feature_service=self._request.name)
+            error = told.vectors[0].error
+            code, message = ("unknown", "") if error is None else (error.code, error.message)
+            yield Refusal(row_idx, key, code, message)
 
 
 def _cell_column(column: Column, batches: Sequence[_Batch]) -> CellColumn:
@@ -163,6 +183,13 @@ def _batch_cells(column: Column, batch: _Batch) -> CellColumn:
         raise ParityError(msg, hint="apply the registry and let the gateway load it, then retry")
     statuses = batch.answer.statuses[name]
     values = decode_online(column.field.dtype, batch.answer.values[name], statuses)
+    if Status.INVALID in statuses:
+        is_told = [status is not Status.INVALID for status in statuses]
+        # A default that stands for what could not be read is no answer.
+        values = [value if told else None for value, told in zip(values, is_told, strict=True)]
+        known = [status if told else None for status, told in zip(statuses, is_told, strict=True)]
+    else:
+        known = [*statuses]
     # The Feast form has no null instant: outputs of on-demand views carry the epoch.
     instants = no_event if column.is_on_demand else batch.answer.event_us[name]
-    return CellColumn(values, statuses, instants)
+    return CellColumn(values, known, instants)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from evenstore.dtypes import Dtype
 from evenstore.schema.request import Column
+from evenstore.semantics import Status
 from parity.compare import Cell, CellColumn, Outcome, compare_columns
 from parity.golden import StratumCount
 from parity.values import PlainValue
@@ -260,11 +261,20 @@ def compare_feature(
         for row_idx, outcome in enumerate(outcomes)
         if not outcome.is_agreement
     ]
-    n_both_null = sum(
-        offline_value is None and online_value is None
-        for offline_value, online_value in zip(offline.values, online.values, strict=True)
+    n_non_null = sum(
+        has_offline or has_online
+        for has_offline, has_online in zip(
+            _has_values(offline, column), _has_values(online, column), strict=True
+        )
     )
-    counts = Counts(len(outcomes), len(outcomes) - n_both_null, sum(ambiguous), Counter(outcomes))
+    counts = Counts(len(outcomes), n_non_null, sum(ambiguous), Counter(outcomes))
     return FeatureComparison(
         column.view_name, column.field.name, column.field.dtype, counts, tuple(differences)
     )
+
+
+def _has_values(cells: CellColumn, column: Column) -> list[bool]:
+    """Tell in which cells a side has a value of its own: a declared default is none."""
+    if column.default_json is None:
+        return [value is not None for value in cells.values]
+    return [status is Status.PRESENT for status in cells.statuses]

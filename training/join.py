@@ -186,6 +186,12 @@ class JoinRun:
             entity_rows_hash=hash_table(join.entity_table),
             result_hash=self.result_hash,
             versions=current_versions(),
+            defaults=tuple(
+                (column.output_name(full_feature_names=True), column.default_json)
+                for column in join.request.columns
+                if column.default_json is not None
+            ),
+            max_stale_us=max((read.max_stale_us for read in join.request.reads), default=0),
         )
 
 

@@ -31,6 +31,9 @@ __all__ = [
 
 MANIFEST_VERSION = 2
 
+# They came later: a dataset of a service that declares none has the manifest it always had.
+_ABSENT_WHEN_EMPTY = ("defaults", "max_stale_us")
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
@@ -117,6 +120,9 @@ class Manifest:
         entity_rows_hash: Value hash of the entity rows as they were joined.
         result_hash: Value hash of the whole dataset.
         versions: Of Python and the libraries that took part.
+        defaults: The service's declared defaults, which stand where a value is null: output column
+            and JSON text, in service order.
+        max_stale_us: How much older than its view's ttl a value may be and still be given.
     """
 
     spec: DatasetSpec
@@ -129,6 +135,8 @@ class Manifest:
     entity_rows_hash: str
     result_hash: str
     versions: dict[str, str]
+    defaults: tuple[tuple[str, str], ...] = ()
+    max_stale_us: int = 0
 
     @property
     def unaffected_views(self) -> tuple[str, ...]:
@@ -155,8 +163,12 @@ class Manifest:
         document["spec"]["knowledge"] = self.spec.knowledge.value
         document["features"] = [[field.name, field.dtype.value] for field in self.features]
         document["join_keys"] = list(self.join_keys)
+        document["defaults"] = [list(default) for default in self.defaults]
         for view in document["views"]:
             view["created_timestamps"] = view["created_timestamps"].value
+        for name in _ABSENT_WHEN_EMPTY:
+            if not document[name]:
+                del document[name]
         # For readers of the text; from_json has it from the files.
         document["unverifiable"] = list(self.unverifiable)
         return document
@@ -193,6 +205,8 @@ class Manifest:
             entity_rows_hash=document["entity_rows_hash"],
             result_hash=document["result_hash"],
             versions=document["versions"],
+            defaults=tuple((column, text) for column, text in document.get("defaults", [])),
+            max_stale_us=document.get("max_stale_us", 0),
         )
 
 

@@ -20,7 +20,7 @@ from evenstore.codec.packed_row import (
 from evenstore.dtypes import Dtype
 from evenstore.errors import CorruptRowError
 
-__all__ = ["PackedReader"]
+__all__ = ["PackedReader", "value_conversion"]
 
 _US_PER_S = 1_000_000
 # Rows of a view have few shapes in practice, and at most this many are kept.
@@ -59,7 +59,7 @@ class PackedReader:
             i for i in schema.integers if schema.features[i].dtype is not Dtype.UNIX_TIMESTAMP
         )
         self._conversions = {
-            i: _conversion(schema.features[i].dtype)
+            i: value_conversion(schema.features[i].dtype)
             for i in (*schema.integers, *schema.variable)
             if i not in plain_integers
         }
@@ -119,7 +119,8 @@ class PackedReader:
         return _Shape(struct.Struct("<" + "".join(formats)), tuple(fixed), variable)
 
 
-def _conversion(dtype: Dtype) -> Callable[[Any], Any]:
+def value_conversion(dtype: Dtype) -> Callable[[Any], Any]:
+    """Return what makes a value of what is stored of it: seconds, or bytes."""
     if dtype is Dtype.UNIX_TIMESTAMP:
         return lambda seconds: us_to_datetime(seconds * _US_PER_S)
     if dtype is Dtype.STRING:

@@ -59,7 +59,9 @@ __all__ = [
     "HEAD_BYTES",
     "INTEGER_FORMATS",
     "INTEGER_WIDTHS",
+    "LENGTH_U16",
     "TOMBSTONE",
+    "VIEW_BYTES",
     "PackedRow",
     "RowSchema",
     "encode_length",
@@ -91,9 +93,13 @@ INTEGER_FORMATS = "bhiq"
 FIXED_FORMATS = {Dtype.FLOAT64: "d", Dtype.FLOAT32: "f", Dtype.BOOL: "?"}
 """The other types of fixed width, likewise."""
 
-_VIEW_BYTES = 4
+VIEW_BYTES = 4
+"""Size of `view_id`."""
+
 _UNREADABLE = "delete the entity's key, then `feast materialize --disable-event-timestamp`"
-_LENGTH_U16 = 254
+LENGTH_U16 = 254
+"""Shorter lengths have one byte."""
+
 _LENGTH_U32 = 255
 
 
@@ -181,24 +187,24 @@ class PackedRow:
 @functools.lru_cache(maxsize=4096)
 def view_id(view_name: str) -> bytes:
     """Return the four bytes that name a view within an entity's string."""
-    return hashlib.sha256(view_name.encode()).digest()[:_VIEW_BYTES]
+    return hashlib.sha256(view_name.encode()).digest()[:VIEW_BYTES]
 
 
 def encode_length(length: int) -> bytes:
     """Encode the length of a row or value."""
-    if length < _LENGTH_U16:
+    if length < LENGTH_U16:
         return bytes([length])
     if length < 1 << 16:
-        return bytes([_LENGTH_U16]) + length.to_bytes(2, "little")
+        return bytes([LENGTH_U16]) + length.to_bytes(2, "little")
     return bytes([_LENGTH_U32]) + length.to_bytes(4, "little")
 
 
 def read_length(data: bytes, offset: int) -> tuple[int, int]:
     """Read a length and return it with the offset behind it."""
     length = data[offset]
-    if length < _LENGTH_U16:
+    if length < LENGTH_U16:
         return length, offset + 1
-    size = 2 if length == _LENGTH_U16 else 4
+    size = 2 if length == LENGTH_U16 else 4
     end = offset + 1 + size
     return int.from_bytes(data[offset + 1 : end], "little"), end
 
@@ -217,9 +223,9 @@ def split_slots(value: bytes) -> dict[bytes, bytes]:
     at, end = 1, len(value)
     try:
         while at < end:
-            row_at = at + _VIEW_BYTES
+            row_at = at + VIEW_BYTES
             length, start = value[row_at], row_at + 1
-            if length >= _LENGTH_U16:
+            if length >= LENGTH_U16:
                 length, start = read_length(value, row_at)
             slots[value[at:row_at]] = value[start : start + length]
             at = start + length

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import redis
 
 from evenstore.errors import CorruptRowError, OnlineStoreError
-from evenstore.online.connection import execute
+from evenstore.online.connection import Command, execute
 from evenstore.online.loads import loads_key, view_mark
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.model import FeatureViewSchema, Layout, fingerprint
@@ -30,7 +30,9 @@ __all__ = [
     "delete_all_watermarks",
     "load_fingerprint",
     "mark_store",
+    "parse_watermark",
     "read_watermark",
+    "read_watermark_command",
     "server_run",
     "write_watermark",
 ]
@@ -90,7 +92,21 @@ def read_watermark(client: redis.Redis, project: str, view_name: str) -> Waterma
     Raises:
         CorruptRowError: The stored text is no watermark.
     """
-    (text,) = execute(client, [(b"HGET", loads_key(project), view_name.encode())])
+    (text,) = execute(client, [read_watermark_command(project, view_name)])
+    return parse_watermark(text, project, view_name)
+
+
+def read_watermark_command(project: str, view_name: str) -> Command:
+    """Return the command that reads a view's watermark, for `parse_watermark`."""
+    return (b"HGET", loads_key(project), view_name.encode())
+
+
+def parse_watermark(text: object, project: str, view_name: str) -> Watermark | None:
+    """Read the reply of `read_watermark_command`.
+
+    Raises:
+        CorruptRowError: The stored text is no watermark.
+    """
     if text is None:
         return None
     try:

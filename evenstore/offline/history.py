@@ -25,7 +25,8 @@ from evenstore.offline.joined import JoinedFeature, JoinedView
 from evenstore.offline.limits import session_limits, uses_side_index
 from evenstore.offline.open_join import JoinOptions, ViewToJoin
 from evenstore.offline.retry import list_again, retry_on_change
-from evenstore.schema.arrow import arrow_type
+from evenstore.schema.arrow import arrow_type, fill_null_array
+from evenstore.schema.degradation import load_defaults
 from evenstore.schema.files import SourceFiles
 from evenstore.schema.footer import footers_of
 from evenstore.schema.model import FeatureViewSchema
@@ -333,9 +334,10 @@ def _assemble(
         (column.output_name(full_feature_names=True), joined[column.view_name, column.field.name])
         for column in request.columns
     ]
-    for name, feature in features:
+    defaults = load_defaults(request)
+    for (name, feature), default in zip(features, defaults, strict=True):
         names.append(name)
-        columns.append(feature.values)
+        columns.append(fill_null_array(feature.values, default))
     for name, feature in features:
         names += [f"{name}__status", f"{name}__event_timestamp"]
         columns += [feature.statuses, feature.event_us.cast(_INSTANT)]

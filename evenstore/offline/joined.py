@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evenstore.schema.model import FeatureViewSchema, Field
+from evenstore.schema.model import Field
 from evenstore.schema.request import ViewRead
 from evenstore.schema.values import refuse_unfit_values, to_declared_array
 from evenstore.semantics import Status
@@ -43,6 +43,7 @@ class JoinedView:
         read: What was read.
         event_us: int64 microseconds of the winning row, null where there is none.
         is_expired: Per row, whether the winning row is older than the view's ttl.
+        is_withheld: Per row, whether it is too old for its values to be given.
         found: The winning rows' own values by feature name, before any is withheld.
         created_us: int64 microseconds of the winning row where it was fetched; null where there is
             no row, or it has none.
@@ -51,15 +52,16 @@ class JoinedView:
     read: ViewRead
     event_us: pa.Array
     is_expired: npt.NDArray[np.bool_]
+    is_withheld: npt.NDArray[np.bool_]
     found: dict[str, pa.Array]
     created_us: pa.Array
 
     def values(self, field: Field) -> pa.Array:
         """Return a feature's values: null where null, not found or withheld."""
         found = self.found[field.name]
-        if not (self.read.view.withholds_expired and self.is_expired.any()):
+        if not self.is_withheld.any():
             return found
-        return pc.if_else(pa.array(self.is_expired), pa.scalar(None, found.type), found)
+        return pc.if_else(pa.array(self.is_withheld), pa.scalar(None, found.type), found)
 
     def statuses(self, field: Field) -> pa.Array:
         """Return a feature's statuses: int8, `Status`."""
@@ -96,20 +98,22 @@ def decide(joined: pa.Table | pa.RecordBatch, read: ViewRead, as_of_us: pa.Array
         values = to_declared_array(_single(joined.column(field.name)), field.dtype)
         refuse_unfit_values(values, field.dtype, where=f"{read.view.name}:{field.name}")
         found[field.name] = values
-    is_expired = _is_expired(read.view, as_of_us, event_us)
+    is_expired = _is_older(event_us, as_of_us, read.view.enforced_ttl_us)
+    is_withheld = _is_older(event_us, as_of_us, read.value_age_limit_us)
     created_us = pa.nulls(len(event_us), pa.int64())
     if CREATED_US in joined.schema.names:
         created_us = _single(joined.column(CREATED_US))
-    return JoinedView(read, event_us, is_expired, found, created_us)
+    return JoinedView(read, event_us, is_expired, is_withheld, found, created_us)
 
 
-def _is_expired(
-    view: FeatureViewSchema, as_of_us: pa.Array, event_us: pa.Array
+def _is_older(
+    event_us: pa.Array, as_of_us: pa.Array, limit_us: int | None
 ) -> npt.NDArray[np.bool_]:
-    if view.enforced_ttl_us is None:
+    """Tell which rows are older than a limit; none where there is none."""
+    if limit_us is None:
         return np.zeros(len(event_us), dtype=bool)
     age_us = pc.subtract(as_of_us, event_us)
-    return _mask(pc.fill_null(pc.greater(age_us, view.enforced_ttl_us), fill_value=False))
+    return _mask(pc.fill_null(pc.greater(age_us, limit_us), fill_value=False))
 
 
 def _mask(condition: pa.Array) -> npt.NDArray[np.bool_]:

@@ -8,21 +8,36 @@ from typing import Any
 
 from typing_extensions import override
 
+from evenstore.clock import us_to_datetime
+from evenstore.codec.command import encode_bulk, encode_command
 from evenstore.codec.entity_key import EntityKeyEncoder
+from evenstore.codec.packed_block import BlockReader, EntityBlock, NoBlockError
 from evenstore.codec.packed_key import PackedKeyEncoder
 from evenstore.codec.packed_row import split_slots
+from evenstore.codec.packed_shape import read_instant
+from evenstore.dtypes import Dtype
+from evenstore.errors import CodecError, EvenstoreError, FutureRowError
 from evenstore.online.connection import Command
+from evenstore.online.key_payload import KeyPayload, open_key_payload
 from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.shape_cache import ShapeCache
+from evenstore.online.view_columns import Column, ViewColumns, spread_column
 from evenstore.online.view_decoder import (
     DEFAULT_MAX_SKEW_US,
     FeastViewDecoder,
     PackedViewDecoder,
     RowAnswer,
+    UnknownSchemas,
 )
 from evenstore.schema.model import Layout
 from evenstore.schema.request import ViewRead
 
 __all__ = ["KeyGroup", "open_key_group"]
+
+_US_PER_S = 1_000_000
+_NONE_UNKNOWN: UnknownSchemas = {}
+# Fewer entities are read faster one by one.
+_BLOCK = 24
 
 
 class KeyGroup(ABC):
@@ -39,6 +54,35 @@ class KeyGroup(ABC):
         self.columns = reads[0].key_columns
         self.reads = tuple(reads)
         self.encoder = encoder
+        self._plain: KeyPayload | None = None
+
+    def encode_plain(self, values: Sequence[Any]) -> tuple[bytes, int] | None:
+        """Encode the commands that read some entities by values that nobody has checked.
+
+        Args:
+            values: Of the only join key.
+
+        Returns:
+            The commands and how many they are; None where `encode` is to be called with checked
+            values: several join keys, or a value that is not plainly of the declared type.
+        """
+        if self._plain is None or not values:
+            return None
+        payload = self._plain(values)
+        return None if payload is None else self._request(payload, len(values))
+
+    def encode(self, rows: Sequence[Sequence[Any]]) -> tuple[bytes, int]:
+        """Encode the commands that read some entities.
+
+        Args:
+            rows: Checked values, in the order of the join keys.
+        """
+        commands = self.commands([self.encoder.encode(row) for row in rows])
+        return b"".join([encode_command(command) for command in commands]), len(commands)
+
+    @abstractmethod
+    def _request(self, keys: bytes, n_keys: int) -> tuple[bytes, int]:
+        """Return the commands on plain keys, and how many they are."""
 
     @abstractmethod
     def commands(self, keys: Sequence[bytes]) -> list[Command]:
@@ -52,6 +96,24 @@ class KeyGroup(ABC):
             CorruptRowError: Stored bytes are not of the declared type.
             FormatVersionError: A later version wrote them.
             FutureRowError: A stored row is later than the instant by more than the allowed skew.
+            RowSchemaNeeded: `learn` the answer of its command, then decode again.
+        """
+
+    @abstractmethod
+    def decode_columns(
+        self, replies: Sequence[Any], as_of_us: int, unknown: UnknownSchemas = _NONE_UNKNOWN
+    ) -> list[ViewColumns]:
+        """Decode the replies of `commands` column by column, each entity for itself.
+
+        Args:
+            replies: As they came.
+            as_of_us: The instant of the request's receipt.
+            unknown: The schemas that were asked for in vain.
+
+        Returns:
+            One answer per view; an entity that cannot be read has an error there.
+
+        Raises:
             RowSchemaNeeded: `learn` the answer of its command, then decode again.
         """
 
@@ -71,6 +133,16 @@ class FeastKeyGroup(KeyGroup):
         super().__init__(project, reads, EntityKeyEncoder(reads[0].view.join_keys, project))
         self._decoders = [FeastViewDecoder(read, max_skew_us) for read in reads]
         self._fields = tuple(field for decoder in self._decoders for field in decoder.fields)
+        n_arguments = 2 + len(self._fields)
+        self._plain = open_key_payload(
+            self.encoder,
+            before=b"*%d\r\n$5\r\nHMGET\r\n" % n_arguments,
+            after=b"".join([encode_bulk(field) for field in self._fields]),
+        )
+
+    @override
+    def _request(self, keys: bytes, n_keys: int) -> tuple[bytes, int]:
+        return keys, n_keys
 
     @override
     def commands(self, keys: Sequence[bytes]) -> list[Command]:
@@ -85,6 +157,24 @@ class FeastKeyGroup(KeyGroup):
             start = stop
 
     @override
+    def decode_columns(
+        self, replies: Sequence[Any], as_of_us: int, unknown: UnknownSchemas = _NONE_UNKNOWN
+    ) -> list[ViewColumns]:
+        columns = []
+        start = 0
+        for decoder in self._decoders:
+            stop = start + len(decoder.fields)
+            rows = [reply[start:stop] for reply in replies]
+            try:
+                view = decoder.together(rows, as_of_us)
+            except FutureRowError:
+                # One row's error, which the careful way of reading gives to that row alone.
+                view = None
+            columns.append(decoder.answer_columns(rows, as_of_us) if view is None else view)
+            start = stop
+        return columns
+
+    @override
     def learn(self, needed: RowSchemaNeeded, reply: object) -> None:
         """Take no note: a hash names its features itself."""
 
@@ -95,6 +185,20 @@ class PackedKeyGroup(KeyGroup):
     def __init__(self, project: str, reads: Sequence[ViewRead], max_skew_us: int) -> None:
         super().__init__(project, reads, PackedKeyEncoder(reads[0].view.join_keys, project))
         self._decoders = [PackedViewDecoder(project, read, max_skew_us) for read in reads]
+        self._plain = open_key_payload(self.encoder, before=b"", after=b"")
+        self._shapes = ShapeCache([decoder.wanted for decoder in self._decoders])
+        self._block_readers = [
+            BlockReader(wanted.view_id, wanted.schema, wanted.features)
+            for wanted in (decoder.wanted for decoder in self._decoders)
+        ]
+        self._instants = [
+            [i for i, field in enumerate(read.features) if field.dtype is Dtype.UNIX_TIMESTAMP]
+            for read in reads
+        ]
+
+    @override
+    def _request(self, keys: bytes, n_keys: int) -> tuple[bytes, int]:
+        return b"*%d\r\n$4\r\nMGET\r\n%b" % (n_keys + 1, keys), 1
 
     @override
     def commands(self, keys: Sequence[bytes]) -> list[Command]:
@@ -109,11 +213,105 @@ class PackedKeyGroup(KeyGroup):
             yield [decoder.decode(slots.get(decoder.view_id), as_of_us) for slots in entities]
 
     @override
+    def decode_columns(
+        self, replies: Sequence[Any], as_of_us: int, unknown: UnknownSchemas = _NONE_UNKNOWN
+    ) -> list[ViewColumns]:
+        if not replies:
+            return [decoder.answer_columns((), as_of_us) for decoder in self._decoders]
+        (entities,) = replies
+        try:
+            columns = self._fast_columns(entities, as_of_us)
+        except FutureRowError:
+            # One row's error, which the careful way of reading gives to that row alone.
+            columns = None
+        if columns is not None:
+            return columns
+        all_slots = [_slots(entity) for entity in entities]
+        return [
+            decoder.answer_columns(
+                [
+                    slots if isinstance(slots, EvenstoreError) else slots.get(decoder.view_id)
+                    for slots in all_slots
+                ],
+                as_of_us,
+                unknown,
+            )
+            for decoder in self._decoders
+        ]
+
+    def _fast_columns(
+        self, entities: Sequence[bytes | None], as_of_us: int
+    ) -> list[ViewColumns] | None:
+        if len(entities) >= _BLOCK:
+            return self._block_columns(entities, as_of_us)
+        if not self._shapes.is_useful:
+            return None
+        read = self._shapes.read(entities)
+        if read is None:
+            return None
+        rows, has_gaps = read
+        return self._shaped_columns(rows, as_of_us, has_gaps=has_gaps)
+
+    def _shaped_columns(
+        self, rows: Sequence[tuple[Any, ...]], as_of_us: int, *, has_gaps: bool
+    ) -> list[ViewColumns]:
+        parts = list(zip(*rows, strict=True))
+        columns = []
+        at = 0
+        for decoder, instants in zip(self._decoders, self._instants, strict=True):
+            n_features = len(decoder.read.features)
+            event_us = [None if stored is None else read_instant(stored) for stored in parts[at]]
+            values: list[Column] = [*parts[at + 1 : at + 1 + n_features]]
+            at += 1 + n_features
+            for i in instants:
+                values[i] = [
+                    None if seconds is None else us_to_datetime(seconds * _US_PER_S)
+                    for seconds in values[i]
+                ]
+            columns.append(decoder.to_columns(event_us, values, as_of_us, has_gaps=has_gaps))
+        return columns
+
+    def _block_columns(
+        self, entities: Sequence[bytes | None], as_of_us: int
+    ) -> list[ViewColumns] | None:
+        """Decode many entities together; None where a row is of a form that needs more care."""
+        found: Sequence[int] = range(len(entities))
+        if None in entities:
+            found = [i for i, entity in enumerate(entities) if entity is not None]
+        try:
+            block = EntityBlock([entity for entity in entities if entity is not None])
+            views = [reader.read(block) for reader in self._block_readers]
+        except NoBlockError:
+            return None
+        columns = []
+        for decoder, view in zip(self._decoders, views, strict=True):
+            is_complete = len(found) == len(entities)
+            has_gaps = view.has_nulls or not is_complete
+            if not has_gaps and decoder.are_fresh(view.event_us, as_of_us):
+                columns.append(ViewColumns(view.event_us, view.values, decoder.all_present))
+                continue
+            event_us, *values = (
+                spread_column(column, found, len(entities))
+                for column in (view.event_us, *view.values)
+            )
+            columns.append(decoder.to_columns(event_us, values, as_of_us, has_gaps=has_gaps))
+        return columns
+
+    @override
     def learn(self, needed: RowSchemaNeeded, reply: object) -> None:
         schema = needed.read(reply)
         for decoder in self._decoders:
             if decoder.read.view.name == needed.view_name:
                 decoder.learn(needed.fingerprint, schema)
+
+
+def _slots(entity: bytes | None) -> dict[bytes, bytes] | EvenstoreError:
+    if entity is None:
+        return {}
+    try:
+        return split_slots(entity)
+    except CodecError as exc:
+        return exc
 
 
 def open_key_group(

@@ -16,6 +16,7 @@ from evenstore.online.connection import Command
 from evenstore.online.key_group import KeyGroup, open_key_group
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
+from evenstore.schema.degradation import fill_nulls, load_defaults
 from evenstore.schema.model import Field, Layout
 from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
 from evenstore.schema.request import Column, FeatureRequest, ViewRead
@@ -35,8 +36,9 @@ class FeatureColumn:
 
     Attributes:
         column: Which feature.
-        values: Python values; None where null, not found or withheld.
-        statuses: One per row.
+        values: Python values; where null, not found or withheld, the service's declared default,
+            else None.
+        statuses: One per row; a default changes none.
         event_us: The stored row's event timestamp; None where there is no row, and for on-demand
             outputs.
     """
@@ -94,6 +96,7 @@ class OnlineLookup:
             for reads in shared.values()
         )
         self.on_demand = OnDemandStage(request)
+        self.defaults = load_defaults(request)
 
     def begin(self, columns: Mapping[str, Sequence[Any]]) -> LookupBatch:
         """Check a request's columns and make its commands.
@@ -206,11 +209,15 @@ class LookupBatch:
             columns=tuple(
                 FeatureColumn(
                     column=column,
-                    values=features[column.view_name, column.field.name].values,
+                    values=fill_nulls(
+                        features[column.view_name, column.field.name].values, default
+                    ),
                     statuses=features[column.view_name, column.field.name].statuses,
                     event_us=event_us.get(column.view_name, no_event),
                 )
-                for column in self._lookup.request.columns
+                for column, default in zip(
+                    self._lookup.request.columns, self._lookup.defaults, strict=True
+                )
             ),
         )
 

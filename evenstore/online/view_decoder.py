@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
 from evenstore.codec.feast_row import FeastRowLayout, decode_timestamp
-from evenstore.codec.feast_value import value_decoder
+from evenstore.codec.feast_value import column_decoder, value_decoder
 from evenstore.codec.packed_reader import PackedReader
 from evenstore.codec.packed_row import TOMBSTONE, RowSchema, read_head, view_id
-from evenstore.errors import CorruptRowError, FutureRowError
+from evenstore.codec.packed_shape import WantedView
+from evenstore.errors import CodecError, CorruptRowError, EvenstoreError, FutureRowError
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.shadow import ShadowCount
+from evenstore.online.view_columns import Column, ViewColumns, spread_column
+from evenstore.schema.degradation import is_withheld
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Status, TtlEnforcement, decide_status, is_within_ttl
 
@@ -23,6 +26,7 @@ __all__ = [
     "FeastViewDecoder",
     "PackedViewDecoder",
     "RowAnswer",
+    "UnknownSchemas",
     "ViewDecoder",
 ]
 
@@ -31,6 +35,11 @@ DEFAULT_MAX_SKEW_US = 60_000_000
 
 RowAnswer = tuple[int | None, Sequence[Any], Sequence[Status]]
 """The event timestamp (None where there is no row), the values, and their statuses."""
+
+UnknownSchemas = Mapping[tuple[str, bytes], EvenstoreError]
+"""Why nobody knows a stored row's schema, by view and fingerprint."""
+
+_NONE_UNKNOWN: UnknownSchemas = {}
 
 StoredT = TypeVar("StoredT")
 
@@ -51,9 +60,15 @@ class ViewDecoder(ABC, Generic[StoredT]):
         self.read = read
         self.shadowed = ShadowCount(read.view.name)
         self._max_skew_us = max_skew_us
+        is_watched = read.view.ttl_enforcement is not TtlEnforcement.OFF
+        self._watched_ttl_us = read.view.ttl_us if is_watched else None
+        self._value_age_limit_us = read.value_age_limit_us
         n_features = len(read.features)
         self._nulls: list[Any] = [None] * n_features
         self._not_found = [Status.NOT_FOUND] * n_features
+        self._invalid = [Status.INVALID] * n_features
+        self._present = [Status.PRESENT] * n_features
+        self.all_present = (None,) * n_features
 
     @abstractmethod
     def decode(self, stored: StoredT, as_of_us: int) -> RowAnswer:
@@ -69,6 +84,107 @@ class ViewDecoder(ABC, Generic[StoredT]):
             RowSchemaNeeded: The row's schema must be asked for first, then decode again.
         """
 
+    def to_columns(
+        self,
+        event_us: Sequence[Any],
+        values: Sequence[Column],
+        as_of_us: int,
+        *,
+        has_gaps: bool,
+    ) -> ViewColumns:
+        """Decide the statuses of rows that have been read.
+
+        Args:
+            event_us: Their event timestamps; None where there is no row.
+            values: One column per feature asked for.
+            as_of_us: The instant of the request's receipt.
+            has_gaps: Whether a row or a value is missing.
+
+        Raises:
+            FutureRowError: A row is later than the instant by more than the allowed skew.
+        """
+        if not has_gaps and self._are_fresh(min(event_us), max(event_us), as_of_us):
+            return ViewColumns(event_us, values, self.all_present)
+        row_statuses = [self._row_status(event, as_of_us) for event in event_us]
+        if Status.OUTSIDE_MAX_AGE in row_statuses:
+            withheld = [
+                event is not None and self._withholds(event, as_of_us) for event in event_us
+            ]
+            values = [
+                [
+                    None if is_withheld else value
+                    for value, is_withheld in zip(column, withheld, strict=True)
+                ]
+                for column in values
+            ]
+        statuses = [
+            [
+                Status.NULL_VALUE if value is None and status is Status.PRESENT else status
+                for value, status in zip(column, row_statuses, strict=True)
+            ]
+            if None in column
+            else row_statuses
+            for column in values
+        ]
+        return ViewColumns(event_us, values, statuses)
+
+    def are_fresh(self, event_us: Any, as_of_us: int) -> bool:
+        """Tell whether no row of an array of event timestamps is too old, or in the future."""
+        return self._are_fresh(int(event_us.min()), int(event_us.max()), as_of_us)
+
+    def answer_columns(
+        self,
+        all_stored: Iterable[StoredT | EvenstoreError],
+        as_of_us: int,
+        unknown: UnknownSchemas = _NONE_UNKNOWN,
+    ) -> ViewColumns:
+        """Decode rows of any form, each for itself.
+
+        Args:
+            all_stored: What Redis has of each entity, or why that cannot be told.
+            as_of_us: The instant of the request's receipt.
+            unknown: The schemas that were asked for in vain.
+
+        Raises:
+            RowSchemaNeeded: A row's schema must be asked for first, then decode again.
+        """
+        answers: list[RowAnswer] = []
+        errors: dict[int, EvenstoreError] = {}
+        for i, stored in enumerate(all_stored):
+            try:
+                if isinstance(stored, EvenstoreError):
+                    raise stored
+                answers.append(self.decode(stored, as_of_us))
+                continue
+            except (CodecError, FutureRowError) as exc:
+                errors[i] = exc
+            except RowSchemaNeeded as needed:
+                error = unknown.get((needed.view_name, needed.fingerprint))
+                if error is None:
+                    raise
+                errors[i] = error
+            answers.append((None, self._nulls, self._invalid))
+        event_us, values, statuses = zip(*answers, strict=True) if answers else ((), (), ())
+        is_present = all(row is self._present for row in statuses)
+        return ViewColumns(
+            event_us,
+            list(zip(*values, strict=True)),
+            self.all_present if is_present else list(zip(*statuses, strict=True)),
+            errors,
+        )
+
+    def _are_fresh(self, earliest_us: int, latest_us: int, as_of_us: int) -> bool:
+        is_past = latest_us <= as_of_us + self._max_skew_us
+        return is_past and is_within_ttl(
+            event_us=earliest_us, as_of_us=as_of_us, ttl_us=self._watched_ttl_us
+        )
+
+    def _row_status(self, event_us: int | None, as_of_us: int) -> Status:
+        if event_us is None:
+            return Status.NOT_FOUND
+        is_expired = self._is_expired(event_us, as_of_us)
+        return Status.OUTSIDE_MAX_AGE if is_expired else Status.PRESENT
+
     def _no_row(self) -> RowAnswer:
         return None, self._nulls, self._not_found
 
@@ -82,6 +198,11 @@ class ViewDecoder(ABC, Generic[StoredT]):
         if view.ttl_enforcement is TtlEnforcement.SHADOW:
             self.shadowed.add()
         return view.ttl_enforcement is TtlEnforcement.ENFORCE
+
+    def _withholds(self, event_us: int, as_of_us: int) -> bool:
+        return is_withheld(
+            event_us=event_us, as_of_us=as_of_us, value_age_limit_us=self._value_age_limit_us
+        )
 
     def _named(self, exc: CorruptRowError, feature: str = "") -> CorruptRowError:
         where = f"{self.read.view.name}:{feature}" if feature else self.read.view.name
@@ -100,6 +221,34 @@ class FeastViewDecoder(ViewDecoder[Sequence[bytes | None]]):
             *(layout.feature_fields[field.name] for field in read.features),
         )
         self._decoders = [value_decoder(field.dtype) for field in read.features]
+        self._column_decoders = [column_decoder(field.dtype) for field in read.features]
+
+    def together(self, rows: Sequence[Sequence[bytes | None]], as_of_us: int) -> ViewColumns | None:
+        """Decode many rows column by column; None where one of them needs more care.
+
+        Raises:
+            FutureRowError: A row is later than the instant by more than the allowed skew.
+        """
+        found = [i for i, row in enumerate(rows) if row[0] is not None]
+        if not found:
+            return None
+        stored = list(zip(*[rows[i] for i in found], strict=True))
+        if any(None in column for column in stored):
+            # A feature that is not there, which is not the same as null.
+            return None
+        try:
+            event_us: Sequence[Any] = [decode_timestamp(cell) for cell in stored[0]]
+            values: list[Column] = [
+                decode(column)
+                for decode, column in zip(self._column_decoders, stored[1:], strict=True)
+            ]
+        except CorruptRowError:
+            return None
+        has_gaps = len(found) < len(rows) or any(None in column for column in values)
+        if len(found) < len(rows):
+            event_us = spread_column(event_us, found, len(rows))
+            values = [spread_column(column, found, len(rows)) for column in values]
+        return self.to_columns(event_us, values, as_of_us, has_gaps=has_gaps)
 
     @override
     def decode(self, stored: Sequence[bytes | None], as_of_us: int) -> RowAnswer:
@@ -113,7 +262,7 @@ class FeastViewDecoder(ViewDecoder[Sequence[bytes | None]]):
         is_expired = self._is_expired(event_us, as_of_us)
         # Withheld values are not even decoded: a feature retyped since then concerns nobody.
         decoded = list(self._nulls)
-        if not (is_expired and self.read.view.withholds_expired):
+        if not self._withholds(event_us, as_of_us):
             decoded = [self._value(i, data) for i, data in enumerate(values)]
         statuses = [
             decide_status(is_found=data is not None, is_expired=is_expired, is_null=value is None)
@@ -165,8 +314,10 @@ class PackedViewDecoder(ViewDecoder[bytes | None]):
         self._project = project
         schema = RowSchema.of(read.view.features)
         self._projections = {schema.fingerprint: _Projection(schema, read)}
-        self._withholds = read.view.withholds_expired
-        self._present = [Status.PRESENT] * len(read.features)
+        stored = {field: i for i, field in enumerate(schema.features)}
+        self.wanted = WantedView(
+            self.view_id, schema, tuple(stored[field] for field in read.features)
+        )
 
     def learn(self, fingerprint: bytes, schema: RowSchema) -> None:
         """Take note of an older schema."""
@@ -184,7 +335,7 @@ class PackedViewDecoder(ViewDecoder[bytes | None]):
             projection = self._projections.get(fingerprint)
             if projection is None:
                 raise RowSchemaNeeded.of(self._project, self.read.view.name, fingerprint)
-            if is_expired and self._withholds:
+            if is_expired and self._withholds(event_us, as_of_us):
                 values = self._nulls
             else:
                 values = projection.read(stored, start, flags)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evenstore.dtypes import Dtype
 from evenstore.schema.model import fold_name
 
-__all__ = ["arrow_type", "is_exact_widening"]
+__all__ = ["arrow_type", "fill_null_array", "is_exact_widening"]
 
 _TEXTS = frozenset({pa.string(), pa.large_string(), pa.string_view()})
 _BINARIES = frozenset({pa.binary(), pa.large_binary(), pa.binary_view()})
@@ -93,6 +94,18 @@ def arrow_type(dtype: Dtype, source: Any = None) -> pa.DataType:
     if dtype.is_map and source is not None:
         return _plain_type(source)
     return _ARROW_TYPES[dtype.value]
+
+
+def fill_null_array(values: pa.Array, default: Any) -> pa.Array:
+    """Put a declared default in the place of nulls, as `evenstore.schema.degradation` does.
+
+    Args:
+        values: Of a declared Arrow type.
+        default: A Python value of that type; None declares none.
+    """
+    if default is None or not values.null_count:
+        return values
+    return pc.if_else(pc.is_null(values), pa.scalar(default, values.type), values)
 
 
 def _plain_type(source: Any) -> pa.DataType:

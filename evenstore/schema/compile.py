@@ -28,6 +28,7 @@ from evenstore.schema.model import (
     RegistrySchema,
     fold_name,
 )
+from evenstore.schema.service_tags import read_service_tags
 from evenstore.semantics import ExpiredValues, TtlEnforcement
 
 __all__ = ["compile_feature_view", "compile_on_demand_view", "compile_registry", "compile_store"]
@@ -61,19 +62,21 @@ def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
     # their module defined or imported.
     on_demand = registry.list_on_demand_feature_views(project, skip_udf=True)
     services = registry.list_feature_services(project)
+    feature_views = [compile_feature_view(view, is_offline=True) for view in views]
+    on_demand_views = [compile_on_demand_view(view) for view in on_demand]
+    compiled: list[FeatureViewSchema | OnDemandViewSchema] = [*feature_views, *on_demand_views]
+    dtypes = {
+        (view.name, feature.name): feature.dtype for view in compiled for feature in view.features
+    }
     return RegistrySchema(
         project=project,
-        feature_views=tuple(
-            sorted(
-                (compile_feature_view(view, is_offline=True) for view in views),
-                key=lambda view: view.name,
-            )
-        ),
-        on_demand_views=tuple(
-            sorted((compile_on_demand_view(view) for view in on_demand), key=lambda view: view.name)
-        ),
+        feature_views=tuple(sorted(feature_views, key=lambda view: view.name)),
+        on_demand_views=tuple(sorted(on_demand_views, key=lambda view: view.name)),
         feature_services=tuple(
-            sorted((_service(service) for service in services), key=lambda service: service.name)
+            sorted(
+                (_service(service, dtypes) for service in services),
+                key=lambda service: service.name,
+            )
         ),
     )
 
@@ -214,16 +217,32 @@ def _in_name_order(sources: Mapping[str, Any]) -> list[Any]:
     return [source for _, source in sorted(sources.items())]
 
 
-def _service(service: FeatureService) -> FeatureServiceSchema:
+def _service(
+    service: FeatureService, dtypes: Mapping[tuple[str, str], Dtype]
+) -> FeatureServiceSchema:
+    projections = tuple(
+        Projection(
+            view=projection.name,
+            output_name=projection.name_to_use(),
+            features=tuple(feature.name for feature in projection.features),
+            join_key_map=tuple(sorted(projection.join_key_map.items())),
+        )
+        for projection in service.feature_view_projections
+    )
+    # What the registry does not have makes the service unservable, and is told then.
+    served = {
+        (projection.output_name, feature): dtypes[projection.view, feature]
+        for projection in projections
+        for feature in projection.features
+        if (projection.view, feature) in dtypes
+    }
+    tags = read_service_tags(service.name, service.tags or {}, served)
     return FeatureServiceSchema(
         name=service.name,
-        projections=tuple(
-            Projection(
-                view=projection.name,
-                output_name=projection.name_to_use(),
-                features=tuple(feature.name for feature in projection.features),
-                join_key_map=tuple(sorted(projection.join_key_map.items())),
-            )
-            for projection in service.feature_view_projections
-        ),
+        projections=projections,
+        defaults=tags.defaults,
+        on_unavailable=tags.on_unavailable,
+        max_stale_us=tags.max_stale_us,
+        description=service.description or "",
+        owner=service.owner or "",
     )

@@ -16,6 +16,7 @@ from typing import Any
 from evenstore.dtypes import Dtype
 from evenstore.errors import FormatVersionError, SchemaError
 from evenstore.schema.model import (
+    FeatureDefault,
     FeatureServiceSchema,
     FeatureViewSchema,
     Field,
@@ -24,7 +25,7 @@ from evenstore.schema.model import (
     Projection,
     RegistrySchema,
 )
-from evenstore.semantics import ExpiredValues, TtlEnforcement
+from evenstore.semantics import ExpiredValues, OnUnavailable, TtlEnforcement
 from evenstore.whole_file import whole_file
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
     "write_document",
 ]
 
-DOCUMENT_VERSION = 2
+DOCUMENT_VERSION = 3
 
 _COMPILE_ANEW = "delete the file: it is compiled anew from the registry"
 
@@ -152,4 +153,9 @@ def _service(data: dict[str, Any]) -> FeatureServiceSchema:
             )
             for item in data["projections"]
         ),
+        defaults=tuple(FeatureDefault(**item) for item in data["defaults"]),
+        on_unavailable=OnUnavailable(data["on_unavailable"]),
+        max_stale_us=data["max_stale_us"],
+        description=data["description"],
+        owner=data["owner"],
     )

@@ -10,12 +10,16 @@ import dataclasses
 import enum
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evenstore.dtypes import Dtype
-from evenstore.semantics import ExpiredValues, TtlEnforcement
+from evenstore.semantics import ExpiredValues, OnUnavailable, TtlEnforcement
 
 __all__ = [
+    "IN_FINGERPRINT_UNLESS_DEFAULT",
+    "FeatureDefault",
     "FeatureServiceSchema",
     "FeatureViewSchema",
     "Field",
@@ -26,6 +30,12 @@ __all__ = [
     "fingerprint",
     "fold_name",
 ]
+
+
+IN_FINGERPRINT_UNLESS_DEFAULT: Mapping[str, Any] = {"fingerprint": "unless default"}
+"""Metadata of a field that came later: what does not use it keeps its fingerprint."""
+
+_NOT_IN_FINGERPRINT: Mapping[str, Any] = {"fingerprint": "never"}
 
 
 class Layout(enum.Enum):
@@ -133,11 +143,45 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureDefault:
+    """What stands in an answer where a feature has no value.
+
+    Attributes:
+        view: The view's name in the service, as in `Projection.output_name`.
+        feature: The feature.
+        json_text: The value as `evenstore.schema.json_form` writes it.
+    """
+
+    view: str
+    feature: str
+    json_text: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureServiceSchema:
-    """A named set of projections."""
+    """A named set of projections, and what it answers where values are missing.
+
+    Attributes:
+        name: The service's name.
+        projections: What it takes from each view.
+        defaults: Declared defaults, in the order of the service's features.
+        on_unavailable: What it does when what it needs cannot be read.
+        max_stale_us: How much older than its view's ttl a value may be and still be given.
+        description: For people.
+        owner: For people.
+    """
 
     name: str
     projections: tuple[Projection, ...]
+    defaults: tuple[FeatureDefault, ...] = dataclasses.field(
+        default=(), metadata=IN_FINGERPRINT_UNLESS_DEFAULT
+    )
+    on_unavailable: OnUnavailable = dataclasses.field(
+        default=OnUnavailable.CLOSED, metadata=IN_FINGERPRINT_UNLESS_DEFAULT
+    )
+    max_stale_us: int = dataclasses.field(default=0, metadata=IN_FINGERPRINT_UNLESS_DEFAULT)
+    description: str = dataclasses.field(default="", metadata=_NOT_IN_FINGERPRINT)
+    owner: str = dataclasses.field(default="", metadata=_NOT_IN_FINGERPRINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +211,12 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _is_in_fingerprint(field: dataclasses.Field[Any], value: object) -> bool:
+    if field.metadata == _NOT_IN_FINGERPRINT:
+        return False
+    return field.metadata != IN_FINGERPRINT_UNLESS_DEFAULT or value != field.default
+
+
 def _plain(value: object) -> object:
     if isinstance(value, enum.Enum):
         return value.value
@@ -174,7 +224,9 @@ def _plain(value: object) -> object:
         value = dataclasses.replace(value, udf=b"")
     if dataclasses.is_dataclass(value):
         return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: _plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if _is_in_fingerprint(field, getattr(value, field.name))
         }
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]

@@ -24,6 +24,7 @@ from evenstore.semantics import Status, on_demand_status, worst_status
 
 __all__ = [
     "FeatureValues",
+    "NoteRowError",
     "OnDemandFunction",
     "OnDemandStage",
     "coerce_value",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 _Column = TypeVar("_Column")
+
+NoteRowError = Callable[[int, SchemaError], None]
+"""Takes note of a row that a function failed on, and of why."""
 _PYTHON, _PANDAS = "python", "pandas"
 
 
@@ -176,6 +180,8 @@ class OnDemandStage:
         features: Mapping[tuple[str, str], FeatureValues],
         request_data: Mapping[str, Sequence[Any]],
         n_rows: int,
+        *,
+        note_error: NoteRowError | None = None,
     ) -> dict[tuple[str, str], FeatureValues]:
         """Compute every output.
 
@@ -183,9 +189,16 @@ class OnDemandStage:
             features: What was read, by (view, feature).
             request_data: The request's columns, by name.
             n_rows: Length of every column.
+            note_error: Told of each row that a function fails on, whose outputs are then null and
+                INVALID; without it the first failure raises.
 
         Returns:
-            The outputs by (on-demand view, feature), with the worst status of the view's inputs.
+            The outputs by (on-demand view, feature), with the worst status of the view's inputs;
+            null where that is INVALID, whatever the function makes of unknown inputs.
+
+        Raises:
+            SchemaError: A function failed, or an output is missing or has another length.
+            UnsupportedDtypeError: A value has another type than declared.
         """
         outputs: dict[tuple[str, str], FeatureValues] = {}
         for function in self._functions:
@@ -194,13 +207,54 @@ class OnDemandStage:
             values = {name: column.values for name, column in read.items()}
             inputs = name_inputs(view, values, request_data)
             worst = _worst_of_rows([column.statuses for column in read.values()], n_rows)
-            for name, column in function.apply(inputs, n_rows).items():
+            if note_error is None:
+                produced = function.apply(inputs, n_rows)
+            else:
+                produced = _apply_row_by_row(function, inputs, range(n_rows), worst, note_error)
+            has_invalid = Status.INVALID in worst
+            for name, column in produced.items():
                 statuses = [
                     _ON_DEMAND_STATUSES[status, value is None]
                     for status, value in zip(worst, column, strict=True)
                 ]
-                outputs[view.name, name] = FeatureValues(column, statuses)
+                outputs[view.name, name] = FeatureValues(
+                    _without_invalid(column, worst) if has_invalid else column, statuses
+                )
         return outputs
+
+
+def _apply_row_by_row(
+    function: OnDemandFunction,
+    inputs: Mapping[str, Sequence[Any]],
+    rows: range,
+    worst: list[Status],
+    note_error: NoteRowError,
+) -> dict[str, list[Any]]:
+    """Compute the outputs of some rows; in halves where they fail, down to the rows at fault.
+
+    Marks those in `worst`.
+    """
+    part = {name: values[rows.start : rows.stop] for name, values in inputs.items()}
+    try:
+        return function.apply(part, len(rows))
+    except SchemaError as exc:
+        if len(rows) == 1:
+            # A function may well fail where nothing is known: that is no news.
+            if worst[rows.start] is not Status.INVALID:
+                note_error(rows.start, exc)
+                worst[rows.start] = Status.INVALID
+            return {field.name: [None] for field in function.view.features}
+    middle = len(rows) // 2
+    first = _apply_row_by_row(function, inputs, rows[:middle], worst, note_error)
+    second = _apply_row_by_row(function, inputs, rows[middle:], worst, note_error)
+    return {name: [*values, *second[name]] for name, values in first.items()}
+
+
+def _without_invalid(column: Sequence[Any], worst: Sequence[Status]) -> list[Any]:
+    return [
+        None if status is Status.INVALID else value
+        for value, status in zip(column, worst, strict=True)
+    ]
 
 
 def name_inputs(

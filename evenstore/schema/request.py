@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
 from evenstore.schema.model import (
+    IN_FINGERPRINT_UNLESS_DEFAULT,
+    FeatureServiceSchema,
     FeatureViewSchema,
     Field,
     OnDemandViewSchema,
@@ -19,6 +21,7 @@ from evenstore.schema.model import (
     RegistrySchema,
     fingerprint,
 )
+from evenstore.semantics import OnUnavailable
 
 __all__ = [
     "Column",
@@ -35,11 +38,21 @@ _VERSION = re.compile(r"@v\d+$")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One feature of the answer, in the order asked for."""
+    """One feature of the answer, in the order asked for.
+
+    Attributes:
+        view_name: The view's name, or the alias it was asked for by.
+        field: The feature.
+        is_on_demand: Whether it is computed after the reads.
+        default_json: The declared default (`FeatureDefault.json_text`), if there is one.
+    """
 
     view_name: str
     field: Field
     is_on_demand: bool
+    default_json: str | None = dataclasses.field(
+        default=None, metadata=IN_FINGERPRINT_UNLESS_DEFAULT
+    )
 
     def output_name(self, *, full_feature_names: bool) -> str:
         """Return the column's name in an answer: `feature` or `view__feature`."""
@@ -55,12 +68,25 @@ class ViewRead:
         output_name: The view's name, or the alias it was asked for by.
         key_columns: The caller's column for each of `view.join_keys`, in that order.
         features: All features to read: those asked for and those that on-demand views need.
+        max_stale_us: How much older than the ttl a value may be and still be given.
     """
 
     view: FeatureViewSchema
     output_name: str
     key_columns: tuple[str, ...]
     features: tuple[Field, ...]
+    max_stale_us: int = dataclasses.field(default=0, metadata=IN_FINGERPRINT_UNLESS_DEFAULT)
+
+    @property
+    def value_age_limit_us(self) -> int | None:
+        """The greatest age of a row whose values are given; None where none is withheld.
+
+        Statuses follow the view's ttl alone.
+        """
+        ttl_us = self.view.enforced_ttl_us
+        if ttl_us is None or not self.view.withholds_expired:
+            return None
+        return ttl_us + self.max_stale_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +100,7 @@ class FeatureRequest:
         columns: The answer's features, in order.
         reads: The views to read.
         on_demand: On-demand views to compute, in order.
+        on_unavailable: What to do when what is needed cannot be read.
     """
 
     name: str
@@ -82,10 +109,11 @@ class FeatureRequest:
     columns: tuple[Column, ...]
     reads: tuple[ViewRead, ...]
     on_demand: tuple[OnDemandViewSchema, ...]
+    on_unavailable: OnUnavailable = OnUnavailable.CLOSED
 
     @property
     def fingerprint(self) -> str:
-        """Hash of names, types, order, ttl and on-demand source: what a model was trained on."""
+        """Hash of names, types, order, ttl, defaults and on-demand source: what a model learns."""
         return fingerprint(
             (self.entity_columns, self.request_fields, self.columns, self.reads, self.on_demand)
         )
@@ -102,7 +130,7 @@ def resolve_service(registry: RegistrySchema, name: str) -> FeatureRequest:
     """
     for service in registry.feature_services:
         if service.name == name:
-            return _resolve(registry, name, service.projections)
+            return _degrade(_resolve(registry, name, service.projections), service)
     raise UnknownFeatureServiceError(name, [service.name for service in registry.feature_services])
 
 
@@ -227,6 +255,24 @@ def _resolve(
         columns=tuple(columns),
         reads=view_reads,
         on_demand=tuple(on_demand.values()),
+    )
+
+
+def _degrade(request: FeatureRequest, service: FeatureServiceSchema) -> FeatureRequest:
+    """Add what a service answers where values are missing."""
+    texts = {(default.view, default.feature): default.json_text for default in service.defaults}
+    return dataclasses.replace(
+        request,
+        columns=tuple(
+            dataclasses.replace(
+                column, default_json=texts.get((column.view_name, column.field.name))
+            )
+            for column in request.columns
+        ),
+        reads=tuple(
+            dataclasses.replace(read, max_stale_us=service.max_stale_us) for read in request.reads
+        ),
+        on_unavailable=service.on_unavailable,
     )
 
 

@@ -133,3 +133,24 @@ def test_class_with_data_carries_it_as_attributes(
     error = build()
     assert {name: getattr(error, name) for name in attributes} == attributes
     assert str(error) == text
+
+
+def test_near_names_are_found_among_many() -> None:
+    available = [f"view_{i % 50}:feature_{i}" for i in range(5_000)]
+    error = UnknownFeatureError(["view_7:feature_107x"], available)
+    assert error.hint is not None
+    assert "`view_7:feature_107`" in error.hint
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownFeatureError(["f" * 1_000_000], ["view:feature"]),
+        UnknownFeatureServiceError("s" * 1_000_000, ["service"]),
+    ],
+)
+def test_name_of_a_caller_is_cut_when_it_is_long(
+    error: UnknownFeatureError | UnknownFeatureServiceError,
+) -> None:
+    assert len(str(error)) < 500
+    assert len("".join(error.missing)) < 300

@@ -27,6 +27,8 @@ from feast.value_type import ValueType
 
 PROJECT = "parity_shop"
 SERVICE = "checkout_v1"
+FORGIVING = "forgiving_v1"
+"""The same features, with defaults and stale values."""
 NOW = datetime(2011, 12, 10, tzinfo=UTC)
 TTL = timedelta(days=7)
 N_CUSTOMERS = 60
@@ -170,4 +172,16 @@ def _definitions(folder: Path) -> list[Any]:
         mode="python",
     )(compare_basket)
     service = FeatureService(name=SERVICE, features=[activity, demand, basket])
-    return [customers, products, activity, demand, basket, service]
+    forgiving = FeatureService(
+        name=FORGIVING,
+        features=[activity, demand, basket],
+        tags={
+            "evenstore.default.customer_activity:orders": "0",
+            "evenstore.default.customer_activity:recent": '["none"]',
+            "evenstore.default.customer_activity:first_order": "2000-01-01T00:00:00Z",
+            "evenstore.default.product_demand:sold": "-1",
+            "evenstore.default.compare_basket:above_usual": "0",
+            "evenstore.max_stale": "2h",
+        },
+    )
+    return [customers, products, activity, demand, basket, service, forgiving]

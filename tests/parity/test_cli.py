@@ -18,6 +18,7 @@ from tests.parity.shop import (
     COLD,
     EXPIRED,
     FIRST_CUSTOMER,
+    FORGIVING,
     HOT,
     NAN,
     NOW,
@@ -35,9 +36,9 @@ LATE, LOST = FIRST_CUSTOMER + 20, FIRST_CUSTOMER + 21
 Capture = pytest.CaptureFixture[str]
 
 
-def check(shop: RunningShop, *more: str) -> int:
+def check(shop: RunningShop, *more: str, service: str = SERVICE) -> int:
     at = ["--repo", str(shop.repo), "--gateway", shop.gateway_url]
-    return main(["check", *at, "--feature-service", SERVICE, "--batch-rows", BATCH_ROWS, *more])
+    return main(["check", *at, "--feature-service", service, "--batch-rows", BATCH_ROWS, *more])
 
 
 def check_to_json(shop: RunningShop, path: Path, *more: str) -> tuple[int, Any]:
@@ -74,6 +75,26 @@ def test_clean_shop_passes_and_covers_every_stratum(
     assert lines[1].endswith("where the gateway's clock is frozen")
     assert lines[-1].startswith("parity: ")
     assert lines[-1].endswith(" non-null), 0 mismatches")
+
+
+@pytest.mark.redis
+def test_defaults_and_stale_values_are_the_same_on_both_sides_and_no_coverage(
+    shop: RunningShop, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "parity.json"
+    assert check(shop, "--json", str(path), service=FORGIVING) == 0, capsys.readouterr().out
+    forgiving = json.loads(path.read_text())["total"]
+    _, strict = check_to_json(shop, path)
+    # Values of the expired customer are given. Where a default is declared, a cell counts only when
+    # it is present: a default is no value that a store had.
+    n_stale = forgiving["n_non_null"] - strict["total"]["n_non_null"]
+    assert n_stale > 0
+    assert forgiving["n_compared"] == strict["total"]["n_compared"]
+
+    shop.plant_value(VIEW, "orders", EXPIRED, 1)
+    assert check(shop, "--json", str(path), service=FORGIVING) == 3
+    planted = json.loads(path.read_text())
+    assert outcomes(planted) == {("mismatch", "orders", EXPIRED)}
 
 
 @pytest.mark.redis

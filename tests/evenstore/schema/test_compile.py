@@ -39,9 +39,10 @@ from evenstore.schema.compile import (
     compile_registry,
     compile_store,
 )
-from evenstore.schema.model import Field, Projection
+from evenstore.schema.document import dump_registry_schema, load_registry_schema
+from evenstore.schema.model import FeatureDefault, Field, Projection
 from evenstore.schema.on_demand import OnDemandFunction
-from evenstore.semantics import ExpiredValues, TtlEnforcement
+from evenstore.semantics import ExpiredValues, OnUnavailable, TtlEnforcement
 from tests.support.feast_repo import FeastRepo
 
 TYPES: dict[str, Any] = {
@@ -266,3 +267,50 @@ def test_negative_ttl_is_refused(tmp_path: Path) -> None:
 
 def test_no_ttl_is_forever(tmp_path: Path) -> None:
     assert compile_feature_view(view_with(tmp_path, ttl=None)).ttl_us is None
+
+
+def test_a_services_tags_are_compiled(tmp_path: Path) -> None:
+    repo = FeastRepo(tmp_path)
+    stats = repo.view("stats", [driver], {"driver_id": Int64, "trips": Int64, "rate": Float32})
+    request = RequestSource(name="till", schema=[FeastField(name="amount", dtype=Float64)])
+
+    def twice(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"double": [2 * amount for amount in inputs["amount"]]}
+
+    double = on_demand_feature_view(
+        sources=[request], schema=[FeastField(name="double", dtype=Float64)], mode="python"
+    )(twice)
+    tags = {
+        "evenstore.default.mine:trips": "7",
+        "evenstore.defaults": '{"twice:double": 0}',
+        "evenstore.on_unavailable": "open",
+        "evenstore.max_stale": "2h",
+        "team": "risk",
+    }
+    service = FeatureService(
+        name="svc",
+        features=[stats.with_name("mine"), double],
+        tags=tags,
+        description="What risk asks.",
+        owner="risk@example.com",
+    )
+    plain = FeatureService(name="plain", features=[stats])
+    compiled = compile_store(repo.apply(driver, stats, double, service, plain))
+    declared, without = sorted(compiled.feature_services, key=lambda each: each.name, reverse=True)
+    assert declared.defaults == (
+        FeatureDefault("mine", "trips", "7"),
+        FeatureDefault("twice", "double", "0.0"),
+    )
+    assert declared.on_unavailable is OnUnavailable.OPEN
+    assert declared.max_stale_us == 7_200_000_000
+    assert (declared.description, declared.owner) == ("What risk asks.", "risk@example.com")
+    assert (without.defaults, without.on_unavailable, without.max_stale_us) == (
+        (),
+        OnUnavailable.CLOSED,
+        0,
+    )
+    assert load_registry_schema(dump_registry_schema(compiled)) == compiled
+
+    wrong = FeatureService(name="svc", features=[stats], tags={"evenstore.default.stats:trip": "7"})
+    with pytest.raises(SchemaError, match=r"`svc`: tag `evenstore.default.stats:trip`"):
+        compile_store(repo.apply(driver, stats, wrong))

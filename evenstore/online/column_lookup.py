@@ -1,0 +1,328 @@
+"""Online lookups without I/O, column by column: what the gateway's requests are made of.
+
+The commands are bytes ready for the wire, and the answer is columns, so that a lookup of a hundred
+entities costs little more than a lookup of one. Each entity is answered for itself: what cannot be
+read of one is that entity's error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from evenstore.codec.entity_key import check_key_value
+from evenstore.errors import CorruptRowError, EntityRowsError, EvenstoreError, UnsupportedDtypeError
+from evenstore.online.key_group import KeyGroup, open_key_group
+from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.view_columns import Column, ViewColumns
+from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
+from evenstore.schema.degradation import fill_nulls, load_defaults
+from evenstore.schema.model import Field, Layout
+from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
+from evenstore.schema.request import FeatureRequest, ViewRead
+from evenstore.semantics import Status
+
+__all__ = ["ColumnAnswer", "ColumnBatch", "ColumnLookup", "plain_column"]
+
+
+_ON_DEMAND = "on demand"
+
+
+# Neither is frozen, and the answer is no list of objects: both would cost more than what a lookup
+# of one entity computes.
+@dataclass(slots=True)
+class ColumnAnswer:
+    """The answer to one request: three lists with one item per feature, in the order asked for.
+
+    Attributes:
+        values: Columns with one value per entity row.
+        statuses: Columns with one status per entity row; None for PRESENT alone.
+        event_us: Columns of the stored rows' event timestamps, the same object for all features of
+            a view; None for on-demand outputs.
+        errors: Why a stored row could not be read, by view and row, or an on-demand function
+            failed on it.
+        decoded_s: `perf_counter()` before on-demand views were computed; None where there is none.
+    """
+
+    values: list[Column]
+    statuses: list[Sequence[Status] | None]
+    event_us: list[Column | None]
+    errors: dict[tuple[str, int], EvenstoreError]
+    decoded_s: float | None = None
+
+
+@dataclass(slots=True)
+class ColumnBatch:
+    """A request under way.
+
+    Attributes:
+        n_rows: Number of entity rows.
+        payload: The commands, ready for the wire.
+        n_commands: How many they are.
+        keys: The entity columns.
+        request_data: What on-demand views take from the request.
+        parts: How many replies each group has.
+        unknown: The stored rows' schemas that were asked for in vain.
+    """
+
+    n_rows: int
+    payload: bytes
+    n_commands: int
+    keys: Mapping[str, Sequence[Any]]
+    request_data: Mapping[str, Sequence[Any]]
+    parts: list[int]
+    unknown: dict[tuple[str, bytes], EvenstoreError] = field(default_factory=dict)
+
+
+class ColumnLookup:
+    """Everything about one request's schema that can be done before it comes.
+
+    Build once per feature service (or list of references) and schema; use for every request, from
+    one thread.
+
+    Args:
+        project: The Feast project.
+        request: What is asked for.
+        layout: How rows lie in Redis.
+        max_skew_us: How much later than now a stored row may be before it is refused.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        request: FeatureRequest,
+        layout: Layout = Layout.PACKED,
+        *,
+        max_skew_us: int = DEFAULT_MAX_SKEW_US,
+    ) -> None:
+        self.request = request
+        shared: dict[tuple[object, ...], list[ViewRead]] = {}
+        for read in request.reads:
+            shared.setdefault((read.key_columns, read.view.join_keys), []).append(read)
+        self._groups = [
+            open_key_group(layout, project, reads, max_skew_us=max_skew_us)
+            for reads in shared.values()
+        ]
+        self._on_demand = OnDemandStage(request) if request.on_demand else None
+        self._wanted = (*request.entity_columns, *request.request_fields)
+        self._reads = [read for group in self._groups for read in group.reads]
+        self._order = _order(self._reads, request)
+        self._defaults = load_defaults(request)
+        self._has_defaults = any(default is not None for default in self._defaults)
+
+    def begin(self, columns: Mapping[str, Sequence[Any]]) -> ColumnBatch:
+        """Check a request's columns and encode its commands.
+
+        Args:
+            columns: Entity columns and request data, equally long; others are ignored, as Feast
+                does.
+
+        Raises:
+            EntityRowsError: A column is missing, columns differ in length, or a value is not of the
+                declared type.
+        """
+        n_rows = _common_length(self._wanted, columns)
+        batch = ColumnBatch(n_rows, b"", 0, columns, {}, [])
+        if self.request.request_fields:
+            batch.request_data = {
+                each.name: _request_column(each, columns[each.name])
+                for each in self.request.request_fields
+            }
+        payloads: list[bytes] = []
+        for group in self._groups:
+            names = group.columns
+            encoded = group.encode_plain(columns[names[0]]) if len(names) == 1 else None
+            payload, n_commands = encoded or self._encode_checked(group, batch)
+            payloads.append(payload)
+            batch.parts.append(n_commands)
+        batch.payload = payloads[0] if len(payloads) == 1 else b"".join(payloads)
+        batch.n_commands = sum(batch.parts)
+        return batch
+
+    def finish(self, batch: ColumnBatch, replies: Sequence[Any], *, as_of_us: int) -> ColumnAnswer:
+        """Make the answer.
+
+        Args:
+            batch: The request.
+            replies: One per command, in order.
+            as_of_us: The instant of the request's receipt.
+
+        Raises:
+            RowSchemaNeeded: `learn` the answer of its command, then finish again.
+            SchemaError: An on-demand function failed.
+        """
+        views: list[ViewColumns] = []
+        start = 0
+        for group, n_replies in zip(self._groups, batch.parts, strict=True):
+            end = start + n_replies
+            decoded = group.decode_columns(replies[start:end], as_of_us, batch.unknown)
+            views += decoded if group.columns else [_repeat(each, batch.n_rows) for each in decoded]
+            start = end
+        errors: dict[tuple[str, int], EvenstoreError] = {}
+        for read, view in zip(self._reads, views, strict=True):
+            for row, error in view.errors.items():
+                errors[read.output_name, row] = error
+        if self._on_demand is None:
+            answer = self._gather(views, errors)
+        else:
+            answer = self._compute(views, batch, errors)
+        if self._has_defaults:
+            self._fill(answer)
+        return answer
+
+    def learn(self, batch: ColumnBatch, needed: RowSchemaNeeded, reply: object) -> None:
+        """Take note of a stored row's schema, for this request and all later ones.
+
+        Where Redis does not know it, the rows that have it are in error, in this request.
+        """
+        try:
+            for group in self._groups:
+                group.learn(needed, reply)
+        except CorruptRowError as exc:
+            batch.unknown[needed.view_name, needed.fingerprint] = exc
+
+    def unavailable(self, batch: ColumnBatch) -> ColumnAnswer:
+        """Answer without the store: nulls and declared defaults, all INVALID."""
+        n_columns = len(self.request.columns)
+        invalid = [Status.INVALID] * batch.n_rows
+        nothing = [None] * batch.n_rows
+        answer = ColumnAnswer([nothing] * n_columns, [invalid] * n_columns, [None] * n_columns, {})
+        self._fill(answer)
+        return answer
+
+    def _fill(self, answer: ColumnAnswer) -> None:
+        for i, default in enumerate(self._defaults):
+            if default is not None and answer.statuses[i] is not None:
+                answer.values[i] = fill_nulls(plain_column(answer.values[i]), default)
+
+    def _encode_checked(self, group: KeyGroup, batch: ColumnBatch) -> tuple[bytes, int]:
+        if not group.columns:
+            return group.encode([()])
+        by_name = {each.name: each for each in self.request.entity_columns}
+        checked = {
+            name: [
+                check_key_value(value, by_name[name], row_idx=i)
+                for i, value in enumerate(batch.keys[name])
+            ]
+            for name in group.columns
+        }
+        batch.keys = {**batch.keys, **checked}
+        return group.encode(list(zip(*(checked[name] for name in group.columns), strict=True)))
+
+    def _gather(
+        self, views: Sequence[ViewColumns], errors: dict[tuple[str, int], EvenstoreError]
+    ) -> ColumnAnswer:
+        """Bring the features into the order asked for."""
+        values: list[Column] = []
+        statuses: list[Sequence[Status] | None] = []
+        event_us: list[Column | None] = []
+        for view in views:
+            values += view.values
+            statuses += view.statuses
+            event_us += [view.event_us] * len(view.values)
+        order = self._order
+        if order is None:
+            return ColumnAnswer(values, statuses, event_us, errors)
+        return ColumnAnswer(
+            [values[i] for i in order],
+            [statuses[i] for i in order],
+            [event_us[i] for i in order],
+            errors,
+        )
+
+    def _compute(
+        self,
+        views: Sequence[ViewColumns],
+        batch: ColumnBatch,
+        errors: dict[tuple[str, int], EvenstoreError],
+    ) -> ColumnAnswer:
+        """Compute the on-demand views."""
+        decoded_s = perf_counter()
+        present = [Status.PRESENT] * batch.n_rows
+        event_us: dict[str, Column] = {}
+        features: dict[tuple[str, str], FeatureValues] = {}
+        for read, view in zip(self._reads, views, strict=True):
+            event_us[read.output_name] = view.event_us
+            for each, values, statuses in zip(
+                read.features, view.values, view.statuses, strict=True
+            ):
+                features[read.output_name, each.name] = FeatureValues(
+                    plain_column(values), present if statuses is None else statuses
+                )
+
+        def note_error(row: int, error: EvenstoreError) -> None:
+            errors[_ON_DEMAND, row] = error
+
+        if self._on_demand is not None:
+            computed = self._on_demand.apply(
+                features, batch.request_data, batch.n_rows, note_error=note_error
+            )
+            features.update(computed)
+        columns = self.request.columns
+        found = [features[column.view_name, column.field.name] for column in columns]
+        return ColumnAnswer(
+            [each.values for each in found],
+            [each.statuses for each in found],
+            [event_us.get(column.view_name) for column in columns],
+            errors,
+            decoded_s,
+        )
+
+
+def plain_column(column: Column) -> Sequence[Any]:
+    """Return a column of Python values."""
+    values: Sequence[Any] = column.tolist() if isinstance(column, np.ndarray) else column
+    return values
+
+
+def _order(reads: Sequence[ViewRead], request: FeatureRequest) -> list[int] | None:
+    """Return where each column of the answer stands among all features read; None for in order."""
+    if request.on_demand:
+        return None
+    names = [(read.output_name, each.name) for read in reads for each in read.features]
+    places = {name: place for place, name in enumerate(names)}
+    order = [places[column.view_name, column.field.name] for column in request.columns]
+    return None if order == list(range(len(names))) else order
+
+
+def _repeat(view: ViewColumns, n_rows: int) -> ViewColumns:
+    """Give every row the one answer of a view without entities."""
+    return ViewColumns(
+        [*view.event_us] * n_rows,
+        [[*column] * n_rows for column in view.values],
+        [None if column is None else [*column] * n_rows for column in view.statuses],
+        dict.fromkeys(range(n_rows), view.errors[0]) if view.errors else {},
+    )
+
+
+def _common_length(wanted: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> int:
+    lengths = set()
+    try:
+        for each in wanted:
+            lengths.add(len(columns[each.name]))
+    except KeyError:
+        missing = ", ".join(f"`{each.name}`" for each in wanted if each.name not in columns)
+        needed = ", ".join(f"`{each.name}` ({each.dtype.value})" for each in wanted)
+        msg = f"missing column: {missing}"
+        raise EntityRowsError(msg, hint=f"send {needed}") from None
+    if len(lengths) > 1:
+        listed = ", ".join(f"`{each.name}` {len(columns[each.name])}" for each in wanted)
+        msg = f"columns differ in length: {listed}"
+        raise EntityRowsError(msg, hint="send one value per entity row in every column")
+    if lengths:
+        return lengths.pop()
+    return max((len(values) for values in columns.values()), default=1)
+
+
+def _request_column(each: Field, values: Sequence[Any]) -> list[Any]:
+    try:
+        return [
+            coerce_value(value, each.dtype, where=f"request data `{each.name}`, row {i}")
+            for i, value in enumerate(values)
+        ]
+    except UnsupportedDtypeError as exc:
+        raise EntityRowsError(exc.message, hint=f"send {each.dtype.value} values") from exc
