@@ -5,10 +5,11 @@ Neither Feast nor pandas is imported here or below: a worker starts in a second 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -20,6 +21,8 @@ from serving.body_limit import BodyLimit
 from serving.errors import error_response, install_error_handlers
 from serving.gateway import Gateway
 from serving.models import ErrorAnswer, OnlineFeaturesAnswer, OnlineFeaturesRequest, Readiness
+from serving.openapi.completion import complete_openapi
+from serving.schema_status import read_schema_status
 
 __all__ = ["create_app"]
 
@@ -55,11 +58,19 @@ _AS_OF_HEADERS = {
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_app(gateway: Gateway, *, lifespan: Lifespan | None = None) -> FastAPI:
+def create_app(
+    gateway: Gateway,
+    *,
+    routers: Sequence[APIRouter] = (),
+    status_path: Path | None = None,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
     """Make the application around a gateway.
 
     Args:
         gateway: What it answers from; closing it is the caller's.
+        routers: More routes.
+        status_path: Where the supervisor says where the schema comes from.
         lifespan: Runs beside the application, from start to end.
     """
     app = FastAPI(
@@ -72,7 +83,10 @@ def create_app(gateway: Gateway, *, lifespan: Lifespan | None = None) -> FastAPI
     app.add_middleware(BodyLimit, max_body_bytes=gateway.limits.max_body_bytes)
     install_error_handlers(app)
     app.include_router(_lookup_routes(gateway))
-    app.include_router(_health_routes(gateway))
+    app.include_router(_health_routes(gateway, status_path))
+    for router in routers:
+        app.include_router(router)
+    complete_openapi(app)
     return app
 
 
@@ -106,7 +120,7 @@ def _lookup_routes(gateway: Gateway) -> APIRouter:
     return router
 
 
-def _health_routes(gateway: Gateway) -> APIRouter:
+def _health_routes(gateway: Gateway, status_path: Path | None) -> APIRouter:
     router = APIRouter(tags=["health"])
     not_ready: dict[int | str, dict[str, Any]] = {503: _ERRORS[503]}
 
@@ -118,26 +132,27 @@ def _health_routes(gateway: Gateway) -> APIRouter:
     @router.get("/readyz", summary="Can it answer?", response_model=Readiness, responses=not_ready)
     async def readyz() -> Response:
         """Answers 200 only when a schema is loaded and Redis answers, and says what is served."""
-        return await _readiness(gateway)
+        return await _readiness(gateway, status_path)
 
     @router.get(
         "/health", summary="Feast's name of readyz", response_class=Response, responses=not_ready
     )
     async def health() -> Response:
         """Answers like readyz, without a body: where Feast's callers look."""
-        readiness = await _readiness(gateway)
+        readiness = await _readiness(gateway, status_path)
         return Response() if readiness.status_code == HTTPStatus.OK else readiness
 
     return router
 
 
-async def _readiness(gateway: Gateway) -> Response:
+async def _readiness(gateway: Gateway, status_path: Path | None) -> Response:
     try:
         await gateway.reader.ping()
     except OnlineStoreError as exc:
         return error_response(exc, status=HTTPStatus.SERVICE_UNAVAILABLE)
     as_of_us = gateway.clock.now_us()
     plans = gateway.plans
+    status = None if status_path is None else read_schema_status(status_path)
     readiness = Readiness(
         status="ready",
         project=plans.schema.project,
@@ -145,6 +160,8 @@ async def _readiness(gateway: Gateway) -> Response:
         clock=_clock_name(gateway),
         as_of=format_us(as_of_us),
         as_of_us=as_of_us,
+        schema_source=None if status is None else status.schema_source,
+        compiled_at=None if status is None else status.compiled_at,
     )
     return Response(
         readiness.model_dump_json(),

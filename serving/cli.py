@@ -7,13 +7,16 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from evenstore.clock import clock_from_environment
 from evenstore.errors import EvenstoreError
 from evenstore.redis_server import default_home
+from serving.guard.cli import main as keys_main
+from serving.guard.key_file import read_records
 from serving.listener import bind_socket
 from serving.logs import configure_logging
-from serving.settings import GatewaySettings, Limits
+from serving.settings import AccessLog, Compat, GatewaySettings, Limits, LogFormat
 
 __all__ = ["main"]
 
@@ -21,21 +24,27 @@ _EXIT_FAILED = 1
 _EXIT_INTERRUPTED = 130
 
 _DESCRIPTION = """\
-Serve online lookups over HTTP: POST /get-online-features as Feast's feature server has it,
-GET /healthz, /readyz and /docs. Redis is the one that feature_store.yaml names as online store.
+Serve a feature repo over HTTP: POST /get-online-features, /push, /write-to-online-store and
+/materialize as Feast's feature server has them, /v1/feature-vectors and more as GET /docs lists,
+/healthz, /readyz and /metrics. Redis is the one that feature_store.yaml names as online store.
 Prints the base URL on standard output when it accepts requests; the log goes to standard error.
-SIGTERM or Ctrl-C finishes the requests under way and exits 0."""
+SIGTERM or Ctrl-C finishes the requests under way and exits 0.
+`evenstore-serve keys` makes, shows and revokes API keys."""
 
 _EXAMPLE = """\
-example:
+examples:
   evenstore-serve --repo feature_repo --port 6566 --workers 2
+  evenstore-serve --repo feature_repo --host 0.0.0.0 --api-keys keys.json
   curl -s http://127.0.0.1:6566/readyz"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    configure_logging("supervisor")
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["keys"]:
+        return keys_main(words[1:])
+    arguments = _parser().parse_args(words)
+    configure_logging("supervisor", log_format=arguments.log_format)
     try:
         return _serve(_settings(arguments))
     except EvenstoreError as exc:
@@ -46,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: GatewaySettings) -> int:
-    clock_from_environment()  # A wrong frozen time is told here, not by each worker.
+    # A wrong frozen time and a wrong file of keys are told here, not by each worker.
+    clock_from_environment()
+    if settings.api_keys_path is not None:
+        read_records(Path(settings.api_keys_path))
     with bind_socket(settings.host, settings.port) as listener:
         # Imported late: Feast takes seconds, and `--help` or a busy port need not wait for it.
         from serving.supervisor import Supervisor
@@ -69,7 +81,6 @@ def _settings(arguments: argparse.Namespace) -> GatewaySettings:
         n_workers=arguments.workers,
         registry_poll_s=arguments.registry_poll_s,
         redis_timeout_s=arguments.redis_timeout_s,
-        max_redis_connections=arguments.max_redis_connections,
         drain_s=arguments.drain_s,
         owner_pid=arguments.owner_pid,
         limits=Limits(
@@ -77,7 +88,19 @@ def _settings(arguments: argparse.Namespace) -> GatewaySettings:
             max_entity_rows=arguments.max_entity_rows,
             max_features=arguments.max_features,
             max_values=arguments.max_values,
+            max_head_bytes=arguments.max_head_bytes,
+            max_receive_s=arguments.max_receive_s,
         ),
+        writes=arguments.writes,
+        writer_timeout_s=arguments.writer_timeout_s,
+        api_keys_path=None if arguments.api_keys is None else str(arguments.api_keys.resolve()),
+        insecure_no_keys=arguments.insecure_no_keys,
+        metrics_need_key=arguments.metrics_need_key,
+        compat=arguments.compat,
+        max_in_flight=arguments.max_in_flight,
+        test_mode=arguments.test_mode,
+        log_format=arguments.log_format,
+        access_log=arguments.access_log,
     )
 
 
@@ -112,8 +135,57 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--owner-pid", type=int, metavar="PID", help="stop when that process ends, however it ends"
     )
+    _add_routes(parser.add_argument_group("routes and answers"))
+    _add_access(parser.add_argument_group("access and log"))
     _add_tuning(parser.add_argument_group("tuning"))
     return parser
+
+
+def _add_routes(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--compat",
+        choices=get_args(Compat),
+        default="evenstore",
+        help="strict: stock Feast's shape, order and error codes for /get-online-features; ttl and "
+        "statuses stay true (%(default)s)",
+    )
+    group.add_argument(
+        "--no-writes", dest="writes", action="store_false", help="serve no route that writes"
+    )
+    group.add_argument(
+        "--test-mode", action="store_true", help="let requests name their own `as_of`"
+    )
+
+
+def _add_access(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--api-keys",
+        type=Path,
+        metavar="FILE",
+        help="file of API keys, made by `evenstore-serve keys create`; followed without a restart",
+    )
+    group.add_argument(
+        "--insecure-no-keys",
+        action="store_true",
+        help="serve an address that other machines reach without API keys",
+    )
+    group.add_argument(
+        "--metrics-need-key",
+        action="store_true",
+        help="ask for a key with the scope `admin` at /metrics on a loopback address, too",
+    )
+    group.add_argument(
+        "--log-format",
+        choices=get_args(LogFormat),
+        default="json",
+        help="one JSON object per line, or plain text (%(default)s)",
+    )
+    group.add_argument(
+        "--access-log",
+        choices=get_args(AccessLog),
+        default="off",
+        help="a log line for every request, for one in a hundred, or none (%(default)s)",
+    )
 
 
 def _add_tuning(group: argparse._ArgumentGroup) -> None:
@@ -122,20 +194,29 @@ def _add_tuning(group: argparse._ArgumentGroup) -> None:
         "--redis-timeout-s", type=float, default=1.0, metavar="S", help="for Redis (%(default)s)"
     )
     group.add_argument(
-        "--max-redis-connections",
-        type=int,
-        default=64,
-        metavar="N",
-        help="per worker (%(default)s)",
-    )
-    group.add_argument(
         "--drain-s",
         type=int,
         default=10,
         metavar="S",
         help="longest wait for requests under way when stopping (%(default)s)",
     )
+    group.add_argument(
+        "--writer-timeout-s",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="for the process that writes (%(default)s)",
+    )
+    group.add_argument(
+        "--max-receive-s",
+        type=float,
+        default=limits.max_receive_s,
+        metavar="S",
+        help="in which a whole request must have come (%(default)s)",
+    )
     for name, number, what in (
+        ("--max-in-flight", 1024, "requests under way in a worker, more get a 503"),
+        ("--max-head-bytes", limits.max_head_bytes, "size of a request's headers"),
         ("--max-body-bytes", limits.max_body_bytes, "size of a request"),
         ("--max-entity-rows", limits.max_entity_rows, "entity rows of a request"),
         ("--max-features", limits.max_features, "length of a list of references"),

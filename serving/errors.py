@@ -50,9 +50,11 @@ __all__ = [
     "OverloadedError",
     "RequestTooLargeError",
     "UnknownPushSourceError",
+    "WriterUnavailableError",
     "error_response",
     "install_error_handlers",
     "status_of",
+    "unexpected_response",
 ]
 
 RETRY_AFTER_S = 1
@@ -107,6 +109,12 @@ class AccessDeniedError(EvenstoreError, PermissionError):
     code = "access-denied"
 
 
+class WriterUnavailableError(EvenstoreError):
+    """The process that writes is not there, or did not answer in time; to repeat does no harm."""
+
+    code = "writer-unavailable"
+
+
 class OverloadedError(EvenstoreError):
     """More requests wait than the gateway takes; nothing was done."""
 
@@ -131,6 +139,7 @@ HTTP_STATUSES: dict[type[EvenstoreError], int] = {
     OnlineStoreUnavailableError: 503,
     OnlineStoreTimeoutError: 504,
     OverloadedError: 503,
+    WriterUnavailableError: 503,
     OfflineStoreError: 503,
     SourceChangedError: 503,
     SourceUnavailableError: 503,
@@ -155,7 +164,9 @@ _CODES_BY_STATUS = {
     400: "invalid-request",
     404: "unknown-route",
     405: "method-not-allowed",
+    408: "request-timeout",
     413: "request-too-large",
+    431: "headers-too-large",
 }
 _HINTS_BY_STATUS = {
     404: "GET /docs lists the routes",
@@ -193,6 +204,13 @@ def error_response(error: EvenstoreError, *, status: int | None = None) -> Respo
     )
 
 
+def unexpected_response() -> Response:
+    """Render what no error class foresaw."""
+    return _response(
+        500, EvenstoreError.code, _UNEXPECTED, hint="the worker's log says where", details={}
+    )
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Give all errors of an application the one shape, those of its framework included."""
     app.add_exception_handler(EvenstoreError, _on_evenstore_error)
@@ -224,9 +242,11 @@ def _details(error: EvenstoreError) -> dict[str, Any]:
     return {}
 
 
-async def _on_evenstore_error(_request: Request, exc: Exception) -> Response:
+async def _on_evenstore_error(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, EvenstoreError):
         raise exc
+    # For the guard's log.
+    request.scope["evenstore.error"] = exc
     return error_response(exc)
 
 
@@ -255,6 +275,4 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
 
 
 async def _on_unexpected(_request: Request, _exc: Exception) -> Response:
-    return _response(
-        500, EvenstoreError.code, _UNEXPECTED, hint="the worker's log says where", details={}
-    )
+    return unexpected_response()

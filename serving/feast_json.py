@@ -14,16 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import orjson
-
-from evenstore.clock import datetime_to_us, format_us, us_to_datetime
+from evenstore.clock import datetime_to_us, us_to_datetime
 from evenstore.codec.json_value import json_writer
 from evenstore.dtypes import Dtype
 from evenstore.errors import EntityRowsError
-from evenstore.online.lookup import FeatureColumn, FeatureVectors
 from evenstore.schema.model import Field
 from evenstore.schema.request import FeatureRequest
-from evenstore.semantics import Status, floor_to_s
+from evenstore.semantics import floor_to_s
 from serving.errors import InvalidRequestError
 
 __all__ = ["NO_EVENT_TIMESTAMP", "FeastForm"]
@@ -31,7 +28,6 @@ __all__ = ["NO_EVENT_TIMESTAMP", "FeastForm"]
 NO_EVENT_TIMESTAMP = "1970-01-01T00:00:00Z"
 """What Feast says where there is no event timestamp."""
 
-_STATUS_NAMES = {status: status.name for status in Status}
 _US_PER_S = 1_000_000
 
 
@@ -39,13 +35,18 @@ class FeastForm:
     """Reads and writes the JSON of one feature request.
 
     Build once per schema and request: converters are chosen here by type, never per value.
+
+    Attributes:
+        key_writers: For each entity column what turns a value into what is rendered; None where it
+            is rendered as it is.
+        writers: The same for each feature, for values that are not null.
     """
 
     def __init__(self, request: FeatureRequest) -> None:
         sent = (*request.entity_columns, *request.request_fields)
         self._readers = {field.name: read for field in sent if (read := _reader(field)) is not None}
-        self._key_writers = [(field.name, _key_writer(field)) for field in request.entity_columns]
-        self._writers = [_writer(column.field.dtype) for column in request.columns]
+        self.key_writers = [_key_writer(field) for field in request.entity_columns]
+        self.writers = [_writer(column.field.dtype) for column in request.columns]
         self._names = {
             is_full: [
                 *(field.name for field in request.entity_columns),
@@ -57,10 +58,10 @@ class FeastForm:
             is_full: [name for name, count in Counter(names).items() if count > 1]
             for is_full, names in self._names.items()
         }
-        self._view_names = [{"name": read.view.name} for read in request.reads]
-        self._view_names += [{"name": view.name} for view in request.on_demand]
+        # As stock: aliases where there are any, and no on-demand views.
+        self._view_names = [{"name": read.output_name} for read in request.reads]
 
-    def read_columns(self, entities: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    def read_columns(self, entities: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
         """Turn a request's JSON columns into Python values.
 
         Bytes come as base64 text and timestamps as whole seconds; everything else has its JSON type
@@ -70,6 +71,8 @@ class FeastForm:
         Raises:
             EntityRowsError: A bytes value is not base64.
         """
+        if not self._readers:
+            return entities
         columns: dict[str, Sequence[Any]] = dict(entities)
         for name, read in self._readers.items():
             if name in columns:
@@ -92,57 +95,21 @@ class FeastForm:
         msg = f"two columns of the answer would have one name: {listed}"
         raise InvalidRequestError(msg, hint=hint)
 
-    def render(
-        self, vectors: FeatureVectors, *, full_feature_names: bool, lists_views: bool
-    ) -> bytes:
-        """Render an answer.
+    def metadata(self, *, full_feature_names: bool, lists_views: bool) -> dict[str, Any]:
+        """Return the metadata of an answer.
 
         Args:
-            vectors: What was looked up.
             full_feature_names: Whether features are named `view__feature`.
-            lists_views: Whether the metadata names the feature views read.
+            lists_views: Whether the feature views read are named.
         """
         metadata: dict[str, Any] = {"feature_names": self._names[full_feature_names]}
         if lists_views:
             metadata["feature_view_metadata"] = self._view_names
-        timestamps: dict[int | None, str] = {None: NO_EVENT_TIMESTAMP}
-        results = [
-            _key_result(vectors.keys[name], write, vectors.n_rows)
-            for name, write in self._key_writers
-        ]
-        results += [
-            _feature_result(column, write, timestamps)
-            for column, write in zip(vectors.columns, self._writers, strict=True)
-        ]
-        return orjson.dumps({"metadata": metadata, "results": results})
+        return metadata
 
 
 _Writer = Callable[[Any], Any] | None
 """Turns a value that is not null into what orjson renders; None where it renders it as it is."""
-
-
-def _key_result(values: Sequence[Any], write: _Writer, n_rows: int) -> dict[str, Any]:
-    return {
-        "values": values if write is None else [write(value) for value in values],
-        "statuses": [Status.PRESENT.name] * n_rows,
-        "event_timestamps": [NO_EVENT_TIMESTAMP] * n_rows,
-    }
-
-
-def _feature_result(
-    column: FeatureColumn, write: _Writer, timestamps: dict[int | None, str]
-) -> dict[str, Any]:
-    values = column.values
-    for event_us in column.event_us:
-        if event_us not in timestamps and event_us is not None:
-            timestamps[event_us] = format_us(event_us)
-    return {
-        "values": values
-        if write is None
-        else [None if value is None else write(value) for value in values],
-        "statuses": [_STATUS_NAMES[status] for status in column.statuses],
-        "event_timestamps": [timestamps[event_us] for event_us in column.event_us],
-    }
 
 
 def _write_float(value: float) -> float | str | None:

@@ -119,6 +119,13 @@ class Readiness(BaseModel):
     clock: str = Field(description="`system`, or `frozen` in test mode.", examples=["system"])
     as_of: str = Field(examples=["2026-01-02T03:04:05.678901Z"])
     as_of_us: int = Field(examples=[1767323045678901])
+    schema_source: str | None = Field(
+        default=None,
+        description="`registry`, or `last-good` while the registry cannot be used; null where "
+        "nobody says.",
+        examples=["registry"],
+    )
+    compiled_at: str | None = Field(default=None, examples=["2026-01-02T03:04:05Z"])
 
 
 class ErrorBody(BaseModel):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evenstore.errors import EvenstoreError, SchemaError, UnknownFeatureServiceError
+from evenstore.online.column_lookup import ColumnLookup
 from evenstore.online.lookup import OnlineLookup
+from evenstore.schema.degradation import fails_open
 from evenstore.schema.model import RegistrySchema
 from evenstore.schema.request import FeatureRequest, resolve_references, resolve_service
 from serving.feast_json import FeastForm
+from serving.hot.feast_renderer import FeastRenderer
+from serving.telemetry.metrics import Metrics, ViewMetrics
 
 __all__ = ["Plans", "ReadPlan"]
 
@@ -19,13 +23,42 @@ logger = logging.getLogger("evenstore.serving")
 _MAX_REFERENCE_PLANS = 256
 
 
+CountedView = tuple[ViewMetrics, tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """One prepared request: what to read, how to decode it, how to render it."""
+    """One prepared request: what to read, how to decode it, how to render it.
+
+    Attributes:
+        request: What is asked for.
+        lookup: Reads it row by row, for the native routes.
+        columns: Reads it column by column, for Feast's form.
+        form: How values are read from and written to JSON.
+        renderer: Renders Feast's form.
+        key_names: The entity columns.
+        fails_open: Whether declared defaults are answered when the online store is away.
+    """
 
     request: FeatureRequest
     lookup: OnlineLookup
+    columns: ColumnLookup
     form: FeastForm
+    renderer: FeastRenderer
+    key_names: tuple[str, ...]
+    fails_open: bool
+    _counted: list[CountedView] = field(default_factory=list)
+
+    def counted_views(self, metrics: Metrics) -> list[CountedView]:
+        """Return where each view's values are counted, and which columns are its own."""
+        if not self._counted:
+            places: dict[str, list[int]] = {}
+            for i, column in enumerate(self.request.columns):
+                places.setdefault(column.view_name, []).append(i)
+            self._counted.extend(
+                (metrics.view(name), tuple(columns)) for name, columns in places.items()
+            )
+        return self._counted
 
 
 class Plans:
@@ -65,14 +98,20 @@ class Plans:
             UnknownFeatureError: A view or feature is not registered.
             SchemaError: The definitions cannot be served together.
         """
-        plan = self._references.get(references)
+        plan = self.prepared(references)
         if plan is not None:
-            self._references.move_to_end(references)
             return plan
         plan = self._prepare(resolve_references(self.schema, references))
         self._references[references] = plan
         if len(self._references) > _MAX_REFERENCE_PLANS:
             self._references.popitem(last=False)
+        return plan
+
+    def prepared(self, references: tuple[str, ...]) -> ReadPlan | None:
+        """Return the plan of references that were asked for before, or None."""
+        plan = self._references.get(references)
+        if plan is not None:
+            self._references.move_to_end(references)
         return plan
 
     def _prepare_service(self, name: str) -> ReadPlan | EvenstoreError:
@@ -84,7 +123,9 @@ class Plans:
 
     def _prepare(self, request: FeatureRequest) -> ReadPlan:
         try:
-            lookup = OnlineLookup(self.schema.project, request, self.schema.layout)
+            project, layout = self.schema.project, self.schema.layout
+            lookup = OnlineLookup(project, request, layout)
+            columns = ColumnLookup(project, request, layout)
         except EvenstoreError:
             raise
         except Exception as exc:  # Unpickling an on-demand function runs its author's imports.
@@ -92,4 +133,13 @@ class Plans:
             raise SchemaError(
                 msg, hint="is every module that its on-demand views import installed here?"
             ) from exc
-        return ReadPlan(request, lookup, FeastForm(request))
+        form = FeastForm(request)
+        return ReadPlan(
+            request=request,
+            lookup=lookup,
+            columns=columns,
+            form=form,
+            renderer=FeastRenderer(request, form),
+            key_names=tuple(field.name for field in request.entity_columns),
+            fails_open=fails_open(request),
+        )

@@ -1,10 +1,11 @@
 """The Feast registry as the supervisor reads it: compiled anew whenever it may have changed.
 
-The one module of the gateway that imports Feast.
+Of the supervisor's modules the one that imports Feast.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from feast import FeatureStore
@@ -14,6 +15,7 @@ from evenstore.redis_server import resolve_connection
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import RegistrySchema
 from evenstore.schema.repository import keeps_versions, load_repository_config, registry_file
+from serving.warm_start import StartRecord, hash_config
 
 __all__ = ["RegistrySource"]
 
@@ -35,6 +37,7 @@ class RegistrySource:
 
     def __init__(self, repo_path: Path) -> None:
         self._repo_path = repo_path
+        self._config_sha256 = hash_config(repo_path)
         self._config = load_repository_config(repo_path)
         self._store: FeatureStore | None = None
         self._seen: _Signature | None = None
@@ -81,6 +84,17 @@ class RegistrySource:
             return None
         self._seen = before
         return schema
+
+    def origin(self, schema: RegistrySchema) -> StartRecord | None:
+        """Return what a schema was compiled from; None where that is no file, or has changed."""
+        path = registry_file(self._repo_path, self._config)
+        if path is None or self._config_sha256 is None:
+            return None
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        if self._signature() != self._seen:
+            return None
+        repo_path = str(self._repo_path)
+        return StartRecord(repo_path, self._config_sha256, content, schema.fingerprint)
 
     def _signature(self) -> _Signature | None:
         path = registry_file(self._repo_path, self._config)

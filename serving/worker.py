@@ -13,21 +13,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
 from typing_extensions import override
 
-from evenstore.clock import clock_from_environment
 from evenstore.errors import EvenstoreError
-from serving.app import Lifespan, create_app
-from serving.gateway import Gateway
+from serving.assembly import assemble
 from serving.logs import configure_logging
-from serving.online_reader import OnlineReader
-from serving.schema_file import SchemaFile
 from serving.settings import READY_LINE, WorkerSettings
 
 __all__ = ["main"]
@@ -71,7 +63,7 @@ def main() -> int:
     configure_logging("worker")
     try:
         settings = WorkerSettings.from_json(_read_settings())
-        configure_logging(settings.name)
+        configure_logging(settings.name, log_format=settings.log_format)
         _serve(settings, ready_fd)
     except EvenstoreError as exc:
         logger.critical("%s", exc.message)
@@ -80,15 +72,11 @@ def main() -> int:
 
 
 def _serve(settings: WorkerSettings, ready_fd: int) -> None:
-    schema_file = SchemaFile(Path(settings.schema_path))
-    reader = OnlineReader(
-        settings.redis_url,
-        timeout_s=settings.redis_timeout_s,
-        max_connections=settings.max_redis_connections,
-    )
-    gateway = Gateway(schema_file.load(), reader, clock_from_environment(), settings.limits)
+    assembly = assemble(settings)
     config = uvicorn.Config(
-        create_app(gateway, lifespan=_lifespan(gateway, schema_file, settings)),
+        assembly.app,
+        http=assembly.receiving.protocol,
+        h11_max_incomplete_event_size=settings.limits.max_head_bytes,
         ws="none",
         log_config=None,
         access_log=False,
@@ -99,23 +87,6 @@ def _serve(settings: WorkerSettings, ready_fd: int) -> None:
     )
     listener = socket.socket(fileno=settings.listen_fd)
     _Server(config, ready_fd).run(sockets=[listener])
-
-
-def _lifespan(gateway: Gateway, schema_file: SchemaFile, settings: WorkerSettings) -> Lifespan:
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(
-            schema_file.follow(gateway, poll_s=settings.schema_poll_s), name="schema"
-        )
-        try:
-            yield
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
-            await gateway.reader.close()
-
-    return lifespan
 
 
 def _take_ready_pipe() -> int:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from evenstore.errors import ConfigurationError
 from serving.settings import READY_LINE, WorkerSettings
 
-__all__ = ["WorkerProcess"]
+__all__ = ["WorkerProcess", "start_child"]
 
 logger = logging.getLogger("evenstore.serving")
 
@@ -82,25 +82,42 @@ class WorkerProcess:
             await process.wait()
 
     async def _run_once(self) -> int:
-        # A session of its own keeps Ctrl-C in a terminal from reaching it: the supervisor decides
-        # when workers stop. `-P` keeps files of the working directory from shadowing packages.
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "serving.worker",
-            stdin=PIPE,
-            stdout=PIPE,
-            pass_fds=(self._settings.listen_fd,),
-            start_new_session=True,
+        process = await start_child(
+            "serving.worker", self._settings.to_json(), self._settings.listen_fd
         )
         self._process = process
-        if process.stdin is None or process.stdout is None:
+        if process.stdout is None:
             raise subprocess.SubprocessError
-        # The pipe stays open: its end tells the worker that the supervisor is gone.
-        process.stdin.write(self._settings.to_json().encode() + b"\n")
         if await process.stdout.readline() == READY_LINE:
             if self.is_ready.is_set():
                 logger.info("%s is back", self._settings.name)
             self.is_ready.set()
         return await process.wait()
+
+
+async def start_child(module: str, settings: str, listen_fd: int) -> Process:
+    """Start a process of the gateway: `python -m` a module, with settings over its standard input.
+
+    The pipe stays open: its end tells the child that the supervisor is gone, however it went.
+
+    Args:
+        module: What to run.
+        settings: One line.
+        listen_fd: The listening socket that it inherits.
+    """
+    # A session of its own keeps Ctrl-C in a terminal from reaching it: the supervisor decides when
+    # its children stop. `-P` keeps files of the working directory from shadowing packages.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        module,
+        stdin=PIPE,
+        stdout=PIPE,
+        pass_fds=(listen_fd,),
+        start_new_session=True,
+    )
+    if process.stdin is None:
+        raise subprocess.SubprocessError
+    process.stdin.write(settings.encode() + b"\n")
+    return process

@@ -1,42 +1,100 @@
-"""The gateway's HTTP interface without I/O: requests as bytes, answers from bytes.
+"""Lookups in Feast's form, writes and readiness, without I/O: exchanges and how they are read.
 
 Both clients send and receive in their own way and share everything else.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from evenstore.client.answers import OnlineFeatures, Readiness
+from evenstore.client.exchange import Exchange, Reply, foreign_answer
+from evenstore.client.sent_values import sent_value, written_value
 from evenstore.clock import datetime_to_us
-from evenstore.errors import ConfigurationError, EntityRowsError, GatewayError
-from evenstore.redis_url import redact_url
-from evenstore.semantics import Status, floor_to_s
+from evenstore.errors import ConfigurationError
+from evenstore.semantics import Status
 
 __all__ = [
-    "JSON_HEADERS",
-    "ONLINE_FEATURES_PATH",
-    "READINESS_PATH",
+    "PushTarget",
     "encode_request",
+    "online_features_exchange",
     "parse_online_features",
     "parse_readiness",
-    "raise_for_error",
-    "unreachable",
+    "push_exchange",
+    "readiness_exchange",
+    "write_exchange",
 ]
 
-ONLINE_FEATURES_PATH = "/get-online-features"
-READINESS_PATH = "/readyz"
-JSON_HEADERS = {"content-type": "application/json"}
+PushTarget = Literal["online", "offline", "online_and_offline"]
+"""Where a push goes, in Feast's words."""
 
 _OK = 200
-_NO_ANSWER = 0
 _NO_EVENT_TIMESTAMP = "1970-01-01T00:00:00Z"
 
 _Parsed = TypeVar("_Parsed")
+
+
+def online_features_exchange(
+    entities: Mapping[str, Sequence[object]],
+    *,
+    feature_service: str | None,
+    features: Sequence[str] | None,
+    full_feature_names: bool,
+) -> Exchange[OnlineFeatures]:
+    """Make a lookup in Feast's form.
+
+    Raises:
+        ConfigurationError: Neither or both of a feature service and features are given.
+        EntityRowsError: A value has no JSON form.
+    """
+    return Exchange(
+        method="POST",
+        path="/get-online-features",
+        read=lambda reply: parse_online_features(reply.body, reply.headers),
+        body=encode_request(
+            entities,
+            feature_service=feature_service,
+            features=features,
+            full_feature_names=full_feature_names,
+        ),
+    )
+
+
+def push_exchange(
+    push_source_name: str, columns: Mapping[str, Sequence[object]], *, to: PushTarget
+) -> Exchange[None]:
+    """Make a push of rows to a push source.
+
+    Raises:
+        EntityRowsError: A value has no JSON form.
+    """
+    body = {"push_source_name": push_source_name, "df": _written_columns(columns), "to": to}
+    return _write("/push", body)
+
+
+def write_exchange(
+    feature_view_name: str, columns: Mapping[str, Sequence[object]]
+) -> Exchange[None]:
+    """Make a write of rows to a feature view.
+
+    Raises:
+        EntityRowsError: A value has no JSON form.
+    """
+    body = {"feature_view_name": feature_view_name, "df": _written_columns(columns)}
+    return _write("/write-to-online-store", body)
+
+
+def readiness_exchange() -> Exchange[Readiness]:
+    """Make the question what is served; a probe, so its first answer counts."""
+    return Exchange(
+        method="GET",
+        path="/readyz",
+        read=lambda reply: parse_readiness(reply.body),
+        is_retried=False,
+    )
 
 
 def encode_request(
@@ -61,27 +119,11 @@ def encode_request(
         {"feature_service": feature_service} if features is None else {"features": list(features)}
     )
     columns = {
-        name: [_encode_value(value, f"`{name}`, row {i}") for i, value in enumerate(values)]
+        name: [sent_value(value, f"`{name}`, row {i}") for i, value in enumerate(values)]
         for name, values in entities.items()
     }
     body = {**asked, "entities": columns, "full_feature_names": full_feature_names}
     return json.dumps(body, separators=(",", ":")).encode()
-
-
-def raise_for_error(status: int, body: bytes) -> None:
-    """Raise what the gateway reports as an error.
-
-    Raises:
-        GatewayError: The HTTP status is not 200; it carries the gateway's code and hint.
-    """
-    if status == _OK:
-        return
-    try:
-        error = json.loads(body)["error"]
-        message, code, hint = str(error["message"]), str(error["code"]), error["hint"]
-    except (ValueError, TypeError, KeyError):
-        raise _foreign(status) from None
-    raise GatewayError(message, status=status, remote_code=code, hint=hint)
 
 
 def parse_online_features(body: bytes, headers: Mapping[str, str]) -> OnlineFeatures:
@@ -100,33 +142,6 @@ def parse_readiness(body: bytes) -> Readiness:
         GatewayError: The answer is not the gateway's.
     """
     return _parse(lambda: _readiness(json.loads(body)))
-
-
-def unreachable(base_url: str, reason: str) -> GatewayError:
-    """Make the error for a gateway that gave no answer at all."""
-    return GatewayError(
-        f"the gateway at {redact_url(base_url)} gave no answer: {reason}",
-        status=_NO_ANSWER,
-        remote_code="unreachable",
-        hint="does it run? `evenstore-serve --repo PATH` starts one",
-    )
-
-
-def _encode_value(value: object, where: str) -> object:
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float) and value - value == 0.0:  # Neither NaN nor infinite.
-        return value
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return floor_to_s(datetime_to_us(value))
-    if isinstance(value, list | tuple):
-        return [_encode_value(item, where) for item in value]
-    msg = f"{where}: {value!r} cannot be sent"
-    raise EntityRowsError(
-        msg, hint="send str, int, finite float, bool, bytes, a datetime with a zone, or lists"
-    )
 
 
 def _online_features(answer: Any, headers: Mapping[str, str]) -> OnlineFeatures:
@@ -174,14 +189,21 @@ def _readiness(answer: Any) -> Readiness:
 def _parse(read: Callable[[], _Parsed]) -> _Parsed:
     try:
         return read()
-    except (ValueError, TypeError, KeyError) as exc:
-        raise _foreign(_OK) from exc
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as exc:
+        raise foreign_answer(_OK) from exc
 
 
-def _foreign(status: int) -> GatewayError:
-    return GatewayError(
-        f"HTTP {status} without the gateway's form",
-        status=status,
-        remote_code="unknown",
-        hint="does the address belong to an evenstore gateway, or to something before it?",
-    )
+def _write(path: str, body: Mapping[str, Any]) -> Exchange[None]:
+    content = json.dumps(body, separators=(",", ":")).encode()
+    return Exchange(method="POST", path=path, read=_nothing, body=content)
+
+
+def _nothing(_reply: Reply) -> None:
+    return
+
+
+def _written_columns(columns: Mapping[str, Sequence[object]]) -> dict[str, list[object]]:
+    return {
+        name: [written_value(value, f"`{name}`, row {i}") for i, value in enumerate(values)]
+        for name, values in columns.items()
+    }

@@ -61,7 +61,6 @@ def run_worker(
             schema_path=str(schema_path),
             redis_url=redis_url,
             redis_timeout_s=0.5,
-            max_redis_connections=8,
             schema_poll_s=0.05,
             drain_s=5,
             limits=LIMITS,

@@ -121,8 +121,10 @@ def test_gateway_starts_from_the_last_good_schema_and_leaves_no_orphan(
     with run_gateway(repo, home) as gateway:
         assert "starting from the last good schema" in gateway.log
         assert gateway.post(REQUEST).status_code == 200
+        assert gateway.get("/readyz").json()["schema_source"] == "last-good"
         shutil.copy(stack.repo / "registry.db", repo / "registry.db")
         wait_until(lambda: "the registry can be read again" in gateway.log, "the registry is back")
+        assert gateway.get("/readyz").json()["schema_source"] == "registry"
         workers = gateway.children()
         gateway.process.kill()
         wait_until(lambda: not any(is_alive(pid) for pid in workers), "the workers end")

@@ -16,7 +16,7 @@ from evenstore.schema.document import read_document, write_document
 from evenstore.schema.model import FeatureServiceSchema, Projection, RegistrySchema
 from serving.settings import READY_LINE
 from tests.serving import rows
-from tests.serving.processes import Running, run_worker, wait_until
+from tests.serving.processes import run_worker, wait_until
 from tests.serving.redis_process import RedisProcess
 from tests.serving.stack import Stack
 
@@ -63,10 +63,13 @@ def test_importing_a_worker_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists mapped files")
-def test_live_worker_has_mapped_nothing_heavy(worker: Running) -> None:
+def test_live_worker_has_mapped_nothing_heavy(stack: Stack, tmp_path: Path) -> None:
     checkout = {"customer_id": [rows.FRESH], "amount": [1.0]}
-    assert worker.post({"feature_service": "checkout", "entities": checkout}).status_code == 200
-    maps = Path(f"/proc/{worker.process.pid}/maps").read_text()
+    # Of its own: the shared one may have answered in Arrow.
+    with run_worker(tmp_path, stack.schema_path, stack.redis.url) as worker:
+        answer = worker.post({"feature_service": "checkout", "entities": checkout})
+        maps = Path(f"/proc/{worker.process.pid}/maps").read_text()
+    assert answer.status_code == 200
     assert "orjson" in maps, "the list of mapped files is not what this test takes it for"
     assert [name for name in HEAVY if name in maps] == []
 
@@ -144,9 +147,8 @@ def test_redis_outage_is_clear_and_passes(
         own_redis.start()
         with own_redis.client() as client:
             rows.fill(client)
-        after = worker.post(REQUEST)
-        assert after.status_code == 200, "recovery needs no restart"
-        assert after.json() == before.json()
+        wait_until(lambda: worker.post(REQUEST).status_code == 200, "Redis is asked again")
+        assert worker.post(REQUEST).json() == before.json()
         assert "Redis answers again" in worker.log
 
 
@@ -178,9 +180,9 @@ def test_frozen_clock_decides_age_and_is_stated(stack: Stack, tmp_path: Path) ->
         assert response.headers["evenstore-as-of-us"] == str(datetime_to_us(instant))
         assert response.json()["results"][1]["statuses"] == ["PRESENT"]
         assert worker.get("/readyz").json()["clock"] == "frozen"
-        later = worker.post(REQUEST)
-        assert later.status_code == 409, "the row is later than the frozen clock"
-        assert later.json()["error"]["code"] == "future-row"
+        later = worker.post(REQUEST).json()["results"][1]
+        assert later["statuses"][0] == "INVALID", "the row is later than the frozen clock"
+        assert later["values"][0] is None
 
 
 def test_stop_signal_ends_the_worker(stack: Stack, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from evenstore.client.exchange import Reply, failure_of
 from evenstore.client.protocol import (
     encode_request,
     parse_online_features,
     parse_readiness,
-    raise_for_error,
 )
 from evenstore.errors import EntityRowsError, GatewayError
 from evenstore.semantics import Status
@@ -120,27 +120,55 @@ def test_answer_without_its_instant_is_refused() -> None:
         parse_online_features(answer(), {})
 
 
-def test_error_in_the_gateways_form_is_raised() -> None:
+def test_error_in_the_gateways_form_is_a_failure() -> None:
     error: dict[str, Any] = {"code": "entity-rows", "message": "m", "hint": None, "details": {}}
-    with pytest.raises(GatewayError, match=r"^m$") as raised:
-        raise_for_error(422, json.dumps({"error": error}).encode())
-    assert (raised.value.status, raised.value.remote_code) == (422, "entity-rows")
-    assert raised.value.hint is None
+    failure = failure_of(Reply(422, {}, json.dumps({"error": error}).encode()))
+    assert failure is not None
+    assert not failure.may_pass
+    assert (failure.error.status, failure.error.remote_code) == (422, "entity-rows")
+    assert str(failure.error) == "m"
+    assert failure.error.hint is None
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"[]", b'{"error": "no"}'])
-def test_error_in_another_form_is_raised(body: bytes) -> None:
-    with pytest.raises(GatewayError, match="HTTP 502") as raised:
-        raise_for_error(502, body)
-    assert (raised.value.status, raised.value.remote_code) == (502, "unknown")
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Bad Gateway</html>", b"[]", b'{"error": "no"}', b"[" * 100_000]
+)
+def test_error_in_another_form_is_a_failure(body: bytes) -> None:
+    failure = failure_of(Reply(502, {}, body))
+    assert failure is not None
+    assert (failure.error.status, failure.error.remote_code) == (502, "unknown")
 
 
-def test_success_raises_nothing() -> None:
-    raise_for_error(200, b"anything")
+@pytest.mark.parametrize("status", [429, 503, 504])
+def test_failure_that_may_pass_says_when_to_come_back(status: int) -> None:
+    failure = failure_of(Reply(status, {"retry-after": "7", "x-request-id": "r"}, b""))
+    assert failure is not None
+    assert failure.may_pass
+    assert failure.retry_after_s == 7.0
+    assert failure.request_id == "r"
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_retry_after_in_another_form_counts_as_none(text: str) -> None:
+    failure = failure_of(Reply(503, {"retry-after": text}, b""))
+    assert failure is not None
+    assert failure.retry_after_s == 0.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500, 502])
+def test_other_failures_do_not_pass(status: int) -> None:
+    failure = failure_of(Reply(status, {"retry-after": "1"}, b""))
+    assert failure is not None
+    assert not failure.may_pass
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_success_is_no_failure(status: int) -> None:
+    assert failure_of(Reply(status, {}, b"anything")) is None
 
 
 def test_importing_the_client_imports_nothing_heavy() -> None:
-    heavy = ("feast", "redis", "duckdb", "pandas", "pyarrow", "fastapi")
+    heavy = ("feast", "redis", "duckdb", "pandas", "pyarrow", "numpy", "fastapi")
     code = (
         "import sys, evenstore.client.http\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"

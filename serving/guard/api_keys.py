@@ -1,0 +1,152 @@
+"""API keys as a worker checks them: in one hash and one dict lookup per request."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from evenstore.clock import Clock
+from evenstore.errors import ConfigurationError
+from serving.errors import AccessDeniedError, NotAuthenticatedError
+from serving.guard.key_file import SCOPES, KeyRecord, Scope, hash_key, read_records, warn_of_mode
+
+__all__ = ["POLL_S", "ApiKeys", "presented_key"]
+
+logger = logging.getLogger("evenstore.serving")
+
+POLL_S = 1.0
+"""How often the file is looked at: the longest time a revoked or expired key still works."""
+
+_BEARER = b"bearer "
+_HINT = "send `Authorization: Bearer <key>` or `X-API-Key: <key>`"
+
+_Signature = tuple[int, int, int]
+_Known = dict[bytes, tuple[bytes, str]]
+
+
+class ApiKeys:
+    """The keys of one file, by scope.
+
+    Keys are found by their hash in a dict. That takes no more time for a near miss than for a far
+    one: a caller chooses the key but not its hash, and dicts compare the bytes of two hashes only
+    after a 64-bit value that each process salts anew. The hash that is found is compared once more
+    in constant time, so that this does not rest on how dicts work.
+
+    An expired key is dropped by `follow`, up to a second late, which spares each request a look at
+    the clock. Not for several threads.
+
+    Args:
+        path: The file; see `serving.guard.key_file`.
+        clock: Says when keys expire: the machine's, also where answers have a frozen one.
+
+    Raises:
+        ConfigurationError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.n_not_authenticated = 0
+        self.n_denied = 0
+        self._path = path
+        self._clock = clock
+        self._records: tuple[KeyRecord, ...] = ()
+        self._by_scope: dict[Scope, _Known] = {}
+        self._loaded: _Signature | None = None
+        self._complaint = ""
+        self._load()
+        warning = warn_of_mode(path)
+        if warning is not None:
+            logger.warning("%s", warning)
+
+    def authorize(self, key: bytes | None, scope: Scope) -> str:
+        """Return the name of the key that allows something.
+
+        Args:
+            key: As `presented_key` finds it; None when there is none.
+            scope: What is to be done.
+
+        Raises:
+            NotAuthenticatedError: No key, or one that is not known (any more).
+            AccessDeniedError: The key is known but has not this scope.
+        """
+        if key is None:
+            self.n_not_authenticated += 1
+            msg = "this route needs an API key"
+            raise NotAuthenticatedError(msg, hint=_HINT)
+        digest = hash_key(key)
+        known = self._by_scope[scope].get(digest)
+        if known is not None and hmac.compare_digest(known[0], digest):
+            return known[1]
+        raise self._refusal(digest, scope)
+
+    async def follow(self, *, poll_s: float = POLL_S) -> None:
+        """Follow the file until cancelled; one that cannot be used leaves the keys as they are."""
+        while True:
+            await asyncio.sleep(poll_s)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the file and the clock once."""
+        try:
+            # Before the content, so that a change between the two is seen the next time.
+            if self._signature() != self._loaded:
+                self._load()
+                logger.info("%d API keys are valid", self._n_valid())
+            self._complaint = ""
+        except (ConfigurationError, OSError) as exc:
+            complaint = (
+                exc.message if isinstance(exc, ConfigurationError) else "they cannot be read"
+            )
+            if complaint != self._complaint:
+                logger.error("keeping the API keys as they were: %s", complaint)  # noqa: TRY400
+                self._complaint = complaint
+        self._admit(self._records)
+
+    def _load(self) -> None:
+        try:
+            signature = self._signature()
+        except OSError:
+            signature = None
+        self._records = read_records(self._path)
+        self._loaded = signature
+        self._admit(self._records)
+
+    def _admit(self, records: Iterable[KeyRecord]) -> None:
+        now_us = self._clock.now_us()
+        by_scope: dict[Scope, _Known] = {scope: {} for scope in SCOPES}
+        for record in records:
+            if record.expires_us is None or now_us < record.expires_us:
+                digest = bytes.fromhex(record.sha256)
+                for scope in record.scopes:
+                    by_scope[scope][digest] = (digest, record.name)
+        self._by_scope = by_scope
+
+    def _refusal(self, digest: bytes, scope: Scope) -> NotAuthenticatedError | AccessDeniedError:
+        for known in self._by_scope.values():
+            if digest in known:
+                self.n_denied += 1
+                msg = f"the API key `{known[digest][1]}` does not allow `{scope}`"
+                return AccessDeniedError(msg, hint=f"ask for a key with the scope `{scope}`")
+        self.n_not_authenticated += 1
+        return NotAuthenticatedError("the API key is not known, or not valid any more", hint=_HINT)
+
+    def _n_valid(self) -> int:
+        return len({digest for known in self._by_scope.values() for digest in known})
+
+    def _signature(self) -> _Signature:
+        status = self._path.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def presented_key(authorization: bytes | None, x_api_key: bytes | None) -> bytes | None:
+    """Return the key of a request's headers; a bearer token counts when both are there.
+
+    Args:
+        authorization: Value of the header `authorization`, as Feast's remote clients send it.
+        x_api_key: Value of the header `x-api-key`.
+    """
+    if authorization is not None and authorization[:7].lower() == _BEARER:
+        return authorization[7:].strip()
+    return x_api_key

@@ -1,0 +1,1 @@
+"""The gateway's own routes: row-oriented answers in JSON, MessagePack and Arrow."""

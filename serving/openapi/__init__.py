@@ -1,0 +1,1 @@
+"""The gateway's OpenAPI document: made, written, and guarded against breaking changes."""

@@ -1,0 +1,1 @@
+"""What a gateway tells about itself: metrics that hold for all workers, and log lines."""

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from evenstore.clock import SystemClock
+from serving.guard.key_file import create_key, revoke_key
+from serving.logs import configure_logging
+from tests.serving.guard.guarded_app import Served, make_guarding, serve
+from tests.serving.loggers import loggers_as_before
+from tests.serving.processes import wait_until
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, dict[str, str]]]:
+    """A guarded application and a key for each scope."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    keys = {
+        scope: create_key(path, f"the-{scope}", [scope], SystemClock())[1]
+        for scope in ("read", "write", "admin")
+    }
+    with serve(make_guarding(keys_path=path, metrics_need_key=True)) as served:
+        yield served, keys
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("POST", "/get-online-features", "read"),
+        ("GET", "/v1/feature-services/a", "read"),
+        ("POST", "/push", "write"),
+        ("GET", "/metrics", "admin"),
+        ("GET", "/no-such-route", "read"),
+        ("POST", "/no-such-route", "write"),
+        ("DELETE", "/push", "write"),
+    ],
+)
+def test_each_route_needs_its_scope(
+    keyed: tuple[Served, dict[str, str]], method: str, path: str, scope: str
+) -> None:
+    served, keys = keyed
+    for name, key in keys.items():
+        for headers in (bearer(key), {"x-api-key": key}):
+            response = httpx.request(method, served.url + path, headers=headers)
+            if name == scope:
+                assert response.status_code in {200, 404, 405}
+            else:
+                assert response.status_code == 403
+                assert response.json()["error"]["code"] == "access-denied"
+                assert key not in response.text
+    response = httpx.request(method, served.url + path, headers=bearer("evs_unknown"))
+    assert response.status_code == 401
+    assert response.json()["error"]["code"] == "not-authenticated"
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert httpx.request(method, served.url + path).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/docs", "/openapi.json"])
+def test_probes_and_documentation_need_no_key(
+    keyed: tuple[Served, dict[str, str]], path: str
+) -> None:
+    served, _ = keyed
+    assert httpx.get(served.url + path).status_code == 200
+    assert httpx.post(served.url + path).status_code == 401, "only reading them is open"
+
+
+@pytest.mark.parametrize("path", ["//healthz", "/healthz/", "/HEALTHZ", "/healthz%2f..%2fslow"])
+def test_paths_like_open_ones_need_a_key(keyed: tuple[Served, dict[str, str]], path: str) -> None:
+    served, _ = keyed
+    assert httpx.get(served.url + path).status_code == 401
+
+
+def test_a_running_gateway_follows_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    _, old = create_key(path, "old", ["read"], SystemClock())
+    with serve(make_guarding(keys_path=path)) as served:
+        url = f"{served.url}/v1/feature-services/a"
+        assert httpx.get(url, headers=bearer(old)).status_code == 200
+        _, new = create_key(path, "new", ["read"], SystemClock())
+        wait_until(lambda: httpx.get(url, headers=bearer(new)).is_success, "the new key is known")
+        assert httpx.get(url, headers=bearer(old)).status_code == 200
+        revoke_key(path, "old")
+        wait_until(
+            lambda: httpx.get(url, headers=bearer(old)).status_code == 401, "the old one is refused"
+        )
+        assert httpx.get(url, headers=bearer(new)).status_code == 200
+        assert httpx.get(f"{served.url}/metrics").status_code == 200, "open on a loopback address"
+
+
+def test_beyond_its_bound_a_worker_sheds_and_still_serves() -> None:
+    with serve(make_guarding(max_in_flight=2)) as served:
+        taken: list[int] = []
+        waiting = [
+            threading.Thread(
+                target=lambda: taken.append(httpx.get(f"{served.url}/slow", timeout=30).status_code)
+            )
+            for _ in range(2)
+        ]
+        for thread in waiting:
+            thread.start()
+        admission = served.guarding.admission
+        wait_until(lambda: admission.in_flight == 2, "both are under way")
+        with httpx.Client(base_url=served.url) as client:
+            for _ in range(20):
+                shed = client.post("/get-online-features", content=b"x" * 10_000)
+                assert shed.status_code == 503
+                assert shed.json()["error"]["code"] == "overloaded"
+                assert shed.headers["retry-after"] == "1"
+                assert shed.headers["x-request-id"]
+            assert client.get("/healthz").status_code == 200, "it is alive, only busy"
+        served.gate.open()
+        for thread in waiting:
+            thread.join(10)
+        assert taken == [200, 200]
+        assert httpx.post(f"{served.url}/get-online-features", content=b"{}").text == "{}"
+        assert (admission.in_flight, admission.n_shed) == (0, 20)
+
+
+def test_failures_give_their_place_back() -> None:
+    with serve(make_guarding(max_in_flight=1)) as served:
+        for path in ("/fails", "/breaks", "/no-such-route"):
+            for _ in range(3):
+                assert httpx.get(served.url + path).status_code in {503, 500, 404}
+        assert served.guarding.admission.in_flight == 0
+
+
+def test_every_answer_has_a_request_id() -> None:
+    with serve(make_guarding()) as served:
+        given = httpx.get(f"{served.url}/healthz", headers={"x-request-id": "caller-7"})
+        assert given.headers["x-request-id"] == "caller-7"
+        for path in ("/healthz", "/fails", "/breaks", "/no-such-route"):
+            response = httpx.get(served.url + path, headers={"x-request-id": "no good"})
+            assert response.headers.get_list("x-request-id") != ["no good"]
+            assert response.headers["x-request-id"]
+
+
+def test_log_lines_tell_of_requests_and_of_nothing_secret(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys.json"
+    _, key = create_key(path, "checkout", ["read"], SystemClock())
+    guarding = make_guarding(keys_path=path, access_log="full")
+    with loggers_as_before(), serve(guarding) as served:
+        configure_logging("worker 1")
+        headers = {**bearer(key), "x-request-id": "caller-7"}
+        with httpx.Client(base_url=served.url, headers=headers) as client:
+            client.get("/v1/feature-services/customer-17850")
+            client.get("/no-such-route/17850", params={"customer_id": 17850})
+            client.get("/fails")
+            client.get("/fails")
+            client.get("/breaks")
+    text = capfd.readouterr().err
+    for secret in (key, "17850", "s3cret"):
+        assert secret not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = [line for line in lines if line["message"] == "request"]
+    assert [(line["route"], line["status"]) for line in requests] == [
+        ("/v1/feature-services/{name}", 200),
+        ("unmatched", 404),
+        ("/fails", 503),
+        ("/fails", 503),
+        ("/breaks", 500),
+    ]
+    for line in requests:
+        assert line["request_id"] == "caller-7"
+        assert line["api_key"] == "checkout"
+        assert line["duration_ms"] > 0
+    (failure,) = [line for line in lines if line.get("code") == "online-store"]
+    assert failure["error"] == "OnlineStoreError"
+    assert failure["message"] == "no Redis at redis://***host:6379"
+    (unexpected,) = [line for line in lines if line.get("frames")]
+    assert unexpected["error"] == "RuntimeError"
+    assert unexpected["request_id"] == "caller-7"

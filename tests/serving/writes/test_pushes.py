@@ -1,0 +1,301 @@
+"""What the writer does with rows, in this process, against a real Redis and real files."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from feast import PushSource
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import Int64
+
+from serving.writes.orders import WriteOrders
+from serving.writes.wire import WriteAnswer, WriteOrder
+from tests.serving.redis_process import RedisProcess
+from tests.serving.writes.live_repo import (
+    DRIVER,
+    EVENT,
+    NOW,
+    frame,
+    lookup,
+    push,
+    settings,
+    source_rows,
+    write,
+    write_live_repo,
+)
+from tests.support.feast_repo import FeastRepo
+
+pytestmark = pytest.mark.redis
+
+
+def carry_out(runner: asyncio.Runner, repo: FeastRepo, *orders: WriteOrder) -> list[WriteAnswer]:
+    """Carry out requests at once, as one writer does."""
+
+    async def all_of_them() -> list[WriteAnswer]:
+        writer = WriteOrders(settings(repo))
+        return await asyncio.gather(*(writer.carry_out(order) for order in orders))
+
+    return runner.run(all_of_them())
+
+
+def carry_out_one(
+    runner: asyncio.Runner, repo: FeastRepo, order: WriteOrder
+) -> tuple[int, dict[str, Any]]:
+    (answer,) = carry_out(runner, repo, order)
+    return answer.status, orjson.loads(answer.body)["error"] if answer.status >= 400 else {}
+
+
+def test_pushed_row_is_found_in_every_view_of_its_source(
+    runner: asyncio.Runner, any_repo: FeastRepo
+) -> None:
+    (answer,) = carry_out(runner, any_repo, push(frame(2**53 + 1)))
+    assert answer == WriteAnswer(200, b"")
+    assert lookup(any_repo, "stats:trips", "stats:rating") == [2**53 + 1, 0.5]
+    assert lookup(any_repo, "extra:trips") == [2**53 + 1]
+
+
+def test_null_beside_a_large_number_keeps_it_exact(runner: asyncio.Runner, repo: FeastRepo) -> None:
+    """D6: stock's push makes a float column of it."""
+    df = frame(2**53 + 1, None)
+    df["driver_id"] = [1, 2]
+    carry_out(runner, repo, push(df))
+    assert lookup(repo, "stats:trips") == [2**53 + 1]
+    assert lookup(repo, "stats:trips", driver_id=2) == [None]
+
+
+def test_written_row_is_answered_as_feast_answers(
+    runner: asyncio.Runner, any_repo: FeastRepo
+) -> None:
+    df = {
+        "driver_id": [1],
+        "name": ["Grüße"],
+        "photo": ["AP8="],
+        "seen": [1767323045],
+        "marks": [[0.5, 1]],
+        "about": ['{"a": 1}'],
+        "note": ['{"b": [2]}'],
+        "event_timestamp": [EVENT.isoformat()],
+        "created": [None],
+    }
+    (answer,) = carry_out(runner, any_repo, write("typed", df))
+    assert answer == WriteAnswer(200, b"null")
+    name, photo, marks, about, note = lookup(
+        any_repo, "typed:name", "typed:photo", "typed:marks", "typed:about", "typed:note"
+    )
+    assert (name, photo, marks) == ("Grüße", b"\x00\xff", [0.5, 1.0])
+    assert (about, note) == ({"a": 1}, {"b": [2]})
+
+
+def test_nan_as_python_writes_it_is_a_number(runner: asyncio.Runner, repo: FeastRepo) -> None:
+    order = push(frame(1))
+    body = order.body.replace(b"0.5", b"NaN")
+    (answer,) = carry_out(runner, repo, WriteOrder("/push", body, patience_s=20.0))
+    assert answer.status == 200
+    (rating,) = lookup(repo, "stats:rating")
+    assert rating != rating  # noqa: PLR0124
+
+
+@pytest.mark.parametrize("trips", [[1, 5, 3], [5, None, 1]])
+def test_of_tied_rows_of_one_push_the_greatest_content_is_kept(
+    runner: asyncio.Runner, any_repo: FeastRepo, trips: list[int | None]
+) -> None:
+    carry_out(runner, any_repo, push(frame(*trips)))
+    assert lookup(any_repo, "stats:trips") == [5]
+
+
+def test_newest_of_concurrent_pushes_is_kept(runner: asyncio.Runner, any_repo: FeastRepo) -> None:
+    orders = [push(frame(n, event=EVENT + timedelta(seconds=n))) for n in range(60)]
+    random.Random(7).shuffle(orders)
+    answers = carry_out(runner, any_repo, *orders)
+    assert {answer.status for answer in answers} == {200}
+    assert lookup(any_repo, "stats:trips") == [59]
+
+
+def test_bad_push_does_not_spoil_those_that_come_with_it(
+    runner: asyncio.Runner, repo: FeastRepo
+) -> None:
+    good = [push(frame(n, driver_id=n)) for n in range(1, 20)]
+    answers = carry_out(runner, repo, *good, push(frame(2**63)))
+    assert [answer.status for answer in answers] == [200] * 19 + [422]
+    assert lookup(repo, "stats:trips", driver_id=19) == [19]
+    assert lookup(repo, "stats:trips", driver_id=1) == [1]
+
+
+def test_repeated_and_older_pushes_change_nothing(runner: asyncio.Runner, repo: FeastRepo) -> None:
+    for df in (frame(2), frame(1, event=EVENT - timedelta(seconds=1)), frame(2)):
+        assert carry_out_one(runner, repo, push(df))[0] == 200
+    assert lookup(repo, "stats:trips") == [2]
+
+
+@pytest.mark.parametrize("to", ["offline", "online_and_offline"])
+def test_offline_rows_become_a_file_of_the_source(
+    runner: asyncio.Runner, repo: FeastRepo, to: str
+) -> None:
+    repo.write_rows("stats", source_rows(1, driver_id=7))
+    assert carry_out_one(runner, repo, push(frame(2**53 + 1, 3), to=to)) == (200, {})
+    tables = [pq.read_table(path) for path in Path(repo.data / "stats").glob("*.parquet")]
+    # Two views share the source, and each one's rows were asked for.
+    assert sorted(n for table in tables for n in table["trips"].to_pylist()) == [
+        1,
+        *[3] * 2,
+        *[2**53 + 1] * 2,
+    ]
+    assert lookup(repo, "stats:trips") == [None if to == "offline" else 2**53 + 1]
+
+
+def test_nothing_is_written_where_one_store_would_refuse(
+    runner: asyncio.Runner, repo: FeastRepo
+) -> None:
+    df = frame(1) | {"created": ["soon"]}
+    status, error = carry_out_one(runner, repo, push(df, to="online_and_offline"))
+    assert (status, error["code"]) == (422, "invalid-request")
+    assert lookup(repo, "stats:trips") == [None]
+    assert not (repo.data / "stats").exists()
+
+
+@pytest.mark.parametrize("is_transformed", [False, True])
+def test_stored_on_demand_view_is_computed_on_write(
+    runner: asyncio.Runner, repo: FeastRepo, *, is_transformed: bool
+) -> None:
+    inputs = {"driver_id": [1], "trips": [1], "rating": [0.5], "amount": [4.0]}
+    df = {"driver_id": [1], "score": [2.0]} if is_transformed else inputs
+    order = write("score", df, transform_on_write=not is_transformed)
+    assert carry_out_one(runner, repo, order) == (200, {})
+    assert _stored_score(repo) == 2.0
+
+
+def _stored_score(repo: FeastRepo) -> float:
+    store = repo.store()
+    view: Any = store.get_on_demand_feature_view("score")
+    key = EntityKey(join_keys=["driver_id"], entity_values=[Value(int64_val=1)])
+    online: Any = store._get_provider().online_store
+    ((_, values),) = online.online_read(store.config, view, [key], ["score"])
+    return float(values["score"].double_val)
+
+
+def _without(name: str) -> dict[str, Any]:
+    return {column: values for column, values in frame(1).items() if column != name}
+
+
+@pytest.mark.parametrize(
+    ("df", "says"),
+    [
+        ({**frame(1), "trips": ["1"]}, "df.trips[0]"),
+        ({**frame(1, 2), "trips": [1, 2.5]}, "df.trips[1]"),
+        ({**frame(1), "rating": [True]}, "df.rating[0]"),
+        (_without("rating"), "df.rating"),
+        (_without("driver_id"), "df.driver_id"),
+        (_without("event_timestamp"), "df.event_timestamp"),
+        ({**frame(1), "driver_id": [None]}, "df.driver_id[0]"),
+        ({**frame(1), "event_timestamp": [None]}, "df.event_timestamp[0]"),
+        ({**frame(1), "event_timestamp": [1767323045]}, "df.event_timestamp[0]"),
+        ({**frame(1), "trips": [1, 2]}, "different lengths"),
+        ({}, "no columns"),
+    ],
+)
+def test_bad_frames_are_refused_by_column_and_row(
+    runner: asyncio.Runner, repo: FeastRepo, df: dict[str, Any], says: str
+) -> None:
+    for order in (push(df), write("stats", df)):
+        status, error = carry_out_one(runner, repo, order)
+        assert (status, error["code"]) == (422, "invalid-request")
+        assert says in error["message"]
+        assert error["hint"]
+    assert lookup(repo, "stats:trips") == [None]
+
+
+def test_every_bad_column_is_named(runner: asyncio.Runner, repo: FeastRepo) -> None:
+    df = {**_without("rating"), "trips": ["1"], "event_timestamp": ["soon"]}
+    _, error = carry_out_one(runner, repo, push(df))
+    problems = {problem["where"] for problem in error["details"]["problems"]}
+    assert problems == {"df.rating", "df.trips[0]", "df.event_timestamp[0]"}
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "code"),
+    [
+        (push(frame(1), push_source_name="nope"), 404, "unknown-push-source"),
+        (write("nope", frame(1)), 404, "unknown-feature"),
+        (push(frame(1), to="nowhere"), 422, "invalid-request"),
+        (push(frame(1), allow_registry_cache="no"), 422, "invalid-request"),
+        (WriteOrder("/push", b'{"push_source_name": "live", "df": [1]}'), 422, "invalid-request"),
+        (push(frame(1, event=NOW + timedelta(days=1))), 422, "future-row"),
+        (push(frame(*range(101))), 413, "request-too-large"),
+        (WriteOrder("/push", b"{"), 422, "invalid-request"),
+        (WriteOrder("/push", b"[" * 100_000), 422, "invalid-request"),
+        (WriteOrder("/push", b"\xff\xfe NaN"), 422, "invalid-request"),
+        (WriteOrder("/push", b"null"), 422, "invalid-request"),
+    ],
+)
+def test_bad_requests_have_true_statuses(
+    runner: asyncio.Runner, repo: FeastRepo, order: WriteOrder, status: int, code: str
+) -> None:
+    answered, error = carry_out_one(runner, repo, order)
+    assert (answered, error["code"]) == (status, code)
+
+
+def test_registry_is_followed(runner: asyncio.Runner, repo: FeastRepo) -> None:
+    async def push_before_and_after() -> list[int]:
+        writer = WriteOrders(settings(repo))
+        order = push(frame(4), push_source_name="later")
+        before = await writer.carry_out(order)
+        await asyncio.to_thread(_add_view, repo)
+        return [before.status, (await writer.carry_out(order)).status]
+
+    assert runner.run(push_before_and_after()) == [404, 200]
+    assert lookup(repo, "added:trips") == [4]
+
+
+def _add_view(repo: FeastRepo) -> None:
+    later = PushSource(name="later", batch_source=repo.source("added"))
+    schema = {"driver_id": Int64, "trips": Int64}
+    repo.apply(DRIVER, later, repo.view("added", [DRIVER], dict(schema), source=later))
+
+
+def test_redis_that_is_down_is_unavailable_until_it_is_back(
+    runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    process = RedisProcess(tmp_path / "redis")
+    process.start()
+    try:
+        repo = write_live_repo(tmp_path / "repo", process.url)
+
+        async def push_through_a_restart() -> list[int]:
+            writer = WriteOrders(settings(repo))
+            statuses = [(await writer.carry_out(push(frame(1)))).status]
+            process.kill()
+            statuses.append((await writer.carry_out(push(frame(2)))).status)
+            await asyncio.to_thread(process.start)
+            statuses.append((await writer.carry_out(push(frame(3)))).status)
+            return statuses
+
+        assert runner.run(push_through_a_restart()) == [200, 503, 200]
+        assert lookup(repo, "stats:trips") == [3]
+    finally:
+        process.kill()
+
+
+def test_stock_online_store_is_written_too(runner: asyncio.Runner, tmp_path: Path) -> None:
+    process = RedisProcess(tmp_path / "redis")
+    process.start()
+    try:
+        stock = {"type": "redis", "connection_string": f"127.0.0.1:{process.port}"}
+        repo = write_live_repo(
+            tmp_path / "repo", process.url, online_store=stock, batch_engine={"type": "local"}
+        )
+        assert carry_out_one(runner, repo, push(frame(3))) == (200, {})
+        assert carry_out_one(runner, repo, push(frame(1, event=EVENT - timedelta(days=1)))) == (
+            200,
+            {},
+        )
+        assert lookup(repo, "stats:trips") == [3]
+    finally:
+        process.kill()
