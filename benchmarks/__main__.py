@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: joins, materialization and lookups of stock Feast and evenstore.
+"""`python -m benchmarks`: joins, materialization, lookups and servers of stock Feast and evenstore.
 
 ```text
 python -m benchmarks offline --cases S --cache /tmp/bench            # all contenders, 5 rounds
@@ -7,6 +7,7 @@ python -m benchmarks offline --cases H --contenders evenstore,duckdb-asof --repe
 python -m benchmarks offline --scale 0.01                            # everything, in a minute or so
 python -m benchmarks online --scale 0.05 --repeats 1                 # Redis: loads, memory, lookups
 python -m benchmarks online --cases M1,OG --cache /tmp/bench --out online.json
+python -m benchmarks serving --cases 1x10 --cache /tmp/bench         # HTTP: throughput, latency
 python -m benchmarks report offline.json                             # Markdown on stdout
 ```
 

@@ -25,10 +25,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_offline(commands)
     _add_online(commands)
+    _add_serving(commands)
     _add_report(commands)
     _add_data(commands)
     _add_one_process(commands)
     _add_online_step(commands)
+    _add_serving_writer(commands)
     arguments = parser.parse_args(argv)
     _look_up(arguments)
     return arguments
@@ -65,6 +67,31 @@ def _add_online(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     online.add_argument("--cases", metavar="A,B", help="by comma (default: all)")
     _add_scale_options(online)
     _add_run_options(online, repeats=3, time_limit_s=900)
+
+
+def _add_serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from benchmarks.serving.options import add_serving_options, serving_epilog
+
+    serving = commands.add_parser(
+        "serving",
+        help="lookups over HTTP",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Start stock `feast serve` and evenstore's gateway on the same Redis, compare their\n"
+            "answers, then load them in turns: closed loop, open loop, start-up and memory."
+        ),
+        epilog=serving_epilog(),
+    )
+    add_serving_options(serving)
+    _add_scale_options(serving)
+    _add_run_options(serving, repeats=3, time_limit_s=900)
+
+
+def _add_serving_writer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from benchmarks.serving.options import add_writer_options
+
+    summary = "write rows beside lookups until standard input ends"
+    add_writer_options(commands.add_parser("serving-writer", help=summary, description=summary))
 
 
 def _add_online_step(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -156,6 +183,10 @@ def _look_up(arguments: argparse.Namespace) -> None:
         arguments.contenders = contenders.find_online_contenders(
             _names(arguments.contenders) or contenders.ONLINE_CONTENDERS
         )
+    if arguments.command == "serving":
+        from benchmarks.serving.options import look_up_serving
+
+        look_up_serving(arguments)
     if arguments.command == "offline":
         from benchmarks.contenders.contender import CONTENDERS, find_contenders
 

@@ -66,6 +66,38 @@ def _online(arguments: argparse.Namespace) -> int:
     return _conclude(arguments, results, lambda: render_online_report(results))
 
 
+def _serving(arguments: argparse.Namespace) -> int:
+    from benchmarks.machine import machine_facts
+    from benchmarks.online.server import server_version
+    from benchmarks.serving.options import run_settings
+    from benchmarks.serving.report import render_serving_report
+    from benchmarks.serving.results import ServingResults
+    from benchmarks.serving.runner import ServingPlan, ServingRunner
+    from benchmarks.serving.wrk import find_wrk
+
+    find_wrk()  # Told before minutes of loading, not after.
+    machine = machine_facts() | {"redis-server": server_version()}
+    settings = run_settings(arguments)
+    shown = {name: value for name, value in settings.items() if name != "layouts"}
+    results = ServingResults(arguments.scale, arguments.seed, arguments.repeats, machine, shown)
+    with ExitStack() as stack:
+        plan = ServingPlan(**_plan_settings(arguments, stack), **settings)
+        _run(ServingRunner(plan, results, _say).run)
+    return _conclude(arguments, results, lambda: render_serving_report(results))
+
+
+def _serving_writer(arguments: argparse.Namespace) -> int:
+    from benchmarks.serving.background import materialize_until_told, push_until_told
+
+    folder, rows_per_s = arguments.folder, arguments.rows_per_s
+    if arguments.url is None:
+        reached = materialize_until_told(folder, arguments.repo, rows_per_s)
+    else:
+        reached = push_until_told(folder, arguments.url, rows_per_s, arguments.api_key)
+    print(json.dumps(reached), flush=True)
+    return 0
+
+
 def _plan_settings(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     from benchmarks.guard import Limits
 
@@ -113,17 +145,17 @@ def _exit_code(failures: Sequence[str], *, is_complete: bool) -> int:
 
 def _online_step(arguments: argparse.Namespace) -> int:
     from benchmarks.measure import print_outcome
-    from benchmarks.online.measure import measure_lookups, measure_step
+    from benchmarks.online.measure import apply_definitions, measure_lookups, measure_step
 
+    folder, contender = arguments.folder, arguments.contender
+    target = {"port": arguments.port, "project": arguments.project}
     if arguments.step == "lookups":
-        return print_outcome(lambda: measure_lookups(arguments.folder, arguments.contender))
+        return print_outcome(lambda: measure_lookups(folder, contender))
+    if arguments.step == "apply":
+        return print_outcome(lambda: apply_definitions(folder, contender, **target))
     return print_outcome(
         lambda: measure_step(
-            arguments.folder,
-            arguments.contender,
-            arguments.step,
-            port=arguments.port,
-            started_ns=arguments.started_ns,
+            folder, contender, arguments.step, started_ns=arguments.started_ns, **target
         )
     )
 
@@ -133,11 +165,18 @@ def _report(arguments: argparse.Namespace) -> int:
     from benchmarks.online.results import BENCHMARK, OnlineResults
     from benchmarks.report import render_report
     from benchmarks.results import read_document, read_results
+    from benchmarks.serving import report as serving_report
+    from benchmarks.serving import results as serving_results
 
     document = read_document(arguments.results)
     if document["benchmark"] == BENCHMARK:
         online = OnlineResults.from_document(document)
         print(json.dumps(document) if arguments.json else render_online_report(online))
+        return 0
+    if document["benchmark"] == serving_results.BENCHMARK:
+        serving = serving_results.ServingResults.from_document(document)
+        rendered = serving_report.render_serving_report
+        print(json.dumps(document) if arguments.json else rendered(serving))
         return 0
     results = read_results(arguments.results)
     print(json.dumps(results.to_document()) if arguments.json else render_report(results))
@@ -189,7 +228,9 @@ def _say(line: str) -> None:
 _COMMANDS = {
     "offline": _offline,
     "online": _online,
+    "serving": _serving,
     "online-step": _online_step,
+    "serving-writer": _serving_writer,
     "report": _report,
     "data": _data,
     "prepare": _prepare,

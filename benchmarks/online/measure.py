@@ -16,7 +16,14 @@ from typing import Any
 from benchmarks.measure import Status, cpu_s, peak_rss_bytes
 from benchmarks.online.cases import Step
 
-__all__ = ["LoadSample", "LookupSample", "StepOutcome", "measure_lookups", "measure_step"]
+__all__ = [
+    "LoadSample",
+    "LookupSample",
+    "StepOutcome",
+    "apply_definitions",
+    "measure_lookups",
+    "measure_step",
+]
 
 _RESET_PEAK = "5"
 _PAGE_KB = 1024
@@ -108,7 +115,13 @@ class StepOutcome:
 
 
 def measure_step(
-    folder: Path, contender_name: str, step: Step, *, port: int, started_ns: int
+    folder: Path,
+    contender_name: str,
+    step: Step,
+    *,
+    port: int,
+    started_ns: int,
+    project: str = "benchmark",
 ) -> StepOutcome:
     """Materialize a step, then compare a sample of the answers with the source.
 
@@ -118,6 +131,7 @@ def measure_step(
         step: The step; those before it have run on the same Redis.
         port: Of the Redis.
         started_ns: `time.monotonic_ns()` when the process was started.
+        project: Name of the Feast project.
     """
     from benchmarks.online.answers import describe_wrong_answer
     from benchmarks.online.contenders import find_online_contenders
@@ -131,8 +145,8 @@ def measure_step(
     warm_up = repo.with_name("warm-up")
     applied_s, applied_cpu_s = time.perf_counter(), cpu_s()
     if step == "load":
-        apply_repo(warm_up, dataset.warm_up(), contender, port=port, project="warm_up")
-        apply_repo(repo, dataset, contender, port=port, project="benchmark")
+        apply_repo(warm_up, dataset.warm_up(), contender, port=port, project=f"warm_{project}")
+        apply_repo(repo, dataset, contender, port=port, project=project)
     applied_s, applied_cpu_s = time.perf_counter() - applied_s, cpu_s() - applied_cpu_s
     _materialize(open_repo(warm_up), "load")
     add_step_files(repo, dataset, step)
@@ -162,6 +176,26 @@ def measure_step(
     if wrong is not None:
         return StepOutcome("wrong", f"after {step}: {wrong}")
     return StepOutcome("ok", load=sample)
+
+
+def apply_definitions(folder: Path, contender_name: str, *, port: int, project: str) -> StepOutcome:
+    """Make the repo of a contender and apply it, for rows that another contender has loaded.
+
+    Args:
+        folder: The data set.
+        contender_name: The contender.
+        port: Of the Redis.
+        project: Name of the Feast project.
+    """
+    from benchmarks.online.contenders import find_online_contenders
+    from benchmarks.online.data import open_online_dataset
+    from benchmarks.online.repo import apply_repo
+
+    dataset = open_online_dataset(folder)
+    contender = find_online_contenders([contender_name])[0]
+    repo = dataset.work_folder(contender_name) / "repo"
+    apply_repo(repo, dataset, contender, port=port, project=project)
+    return StepOutcome("ok")
 
 
 def measure_lookups(

@@ -10,7 +10,7 @@ from benchmarks.online.contenders import ONLINE_CONTENDERS
 
 __all__ = ["add_online_step_options", "online_epilog"]
 
-_STEPS = ("load", "again", "changed", "incremental", "lookups")
+_STEPS = ("load", "again", "changed", "incremental", "lookups", "apply")
 _EXAMPLES = """examples:
   python -m benchmarks online --scale 0.05 --repeats 1 --cache /tmp/bench
   python -m benchmarks online --cases M1,MS,OG --cache /tmp/bench --out online.json
@@ -31,4 +31,5 @@ def add_online_step_options(step: argparse.ArgumentParser) -> None:
     step.add_argument("--contender", required=True, help="its name, see online --help")
     step.add_argument("--step", choices=_STEPS, required=True, help="what to measure")
     step.add_argument("--port", type=int, required=True, help="of the Redis")
+    step.add_argument("--project", default="benchmark", help="Feast project (%(default)s)")
     step.add_argument("--started-ns", type=int, required=True, help=argparse.SUPPRESS)

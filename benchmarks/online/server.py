@@ -1,34 +1,26 @@
 """The Redis of one measurement: a real redis-server, empty, on a free port of this machine.
 
-Its settings are Redis' own but for two: it writes no file, and it refuses to grow without bound. It
-ends with the process that started it, however that ends.
+Its settings are Redis' own but for two: it writes no file, and it refuses to grow without bound.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
+from benchmarks.kept import free_port, kept_process
 from evenstore.errors import OnlineStoreUnavailableError
 from evenstore.redis_binary import find_redis_server
 
 __all__ = ["MeasuredServer", "ServerUse", "measured_server", "server_version"]
 
-# The shell ends the server when its own input ends, which a SIGKILL of the writer brings about too.
-_KEEPER = (
-    '"$@" </dev/null >"$LOG" 2>&1 & pid=$!; echo $pid; read _; kill $pid 2>/dev/null; wait $pid'
-)
-_START_S = 10.0
-_STOP_S = 30.0
+_START_S = 60.0
 _POLL_S = 0.02
 _LAST_LINES = 3
 
@@ -72,10 +64,10 @@ class MeasuredServer:
 
 @contextlib.contextmanager
 def measured_server(folder: Path, *, max_bytes: int) -> Iterator[MeasuredServer]:
-    """Run the block with a server of its own.
+    """Run the block with a server of its own, which holds what `dump.rdb` in the folder has.
 
     Args:
-        folder: For its log.
+        folder: For its log; empty, or with a snapshot.
         max_bytes: What it may hold; more is refused with an error, nothing is evicted.
 
     Raises:
@@ -85,10 +77,10 @@ def measured_server(folder: Path, *, max_bytes: int) -> Iterator[MeasuredServer]
     binary = find_redis_server()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "redis.log"
-    port = _free_port()
+    port = free_port()
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--maxmemory", str(max_bytes), "--dir", str(folder)]
-    with _kept(command, log) as pid:
+    with kept_process(command, log) as pid:
         _await_answer(port, pid, log)
         yield MeasuredServer(port, pid)
 
@@ -102,41 +94,13 @@ def server_version() -> str:
     return words[0].removeprefix("v=") if words else "unknown"
 
 
-@contextlib.contextmanager
-def _kept(command: Sequence[str], log: Path) -> Iterator[int]:
-    keeper = subprocess.Popen(
-        ["/bin/sh", "-c", _KEEPER, "sh", *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "LOG": str(log)},
-        # A Ctrl-C at the terminal must reach the benchmark first, which then stops its servers.
-        start_new_session=True,
-    )
-    try:
-        yield int(keeper.stdout.readline()) if keeper.stdout else 0
-    finally:
-        try:
-            keeper.communicate("", timeout=_STOP_S)
-        except subprocess.TimeoutExpired:
-            # The server is in the keeper's own session.
-            os.killpg(keeper.pid, signal.SIGKILL)
-            keeper.communicate()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def _await_answer(port: int, pid: int, log: Path) -> None:
     ends_s = time.monotonic() + _START_S
     while time.monotonic() < ends_s:
         with contextlib.suppress(redis.RedisError), redis.Redis(port=port) as client:
             # Another server may have taken the port in between.
-            if client.info("server")["process_id"] == pid:
+            # An error while a snapshot is being read.
+            if client.info("server")["process_id"] == pid and client.ping():
                 return
         time.sleep(_POLL_S)
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
