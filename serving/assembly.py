@@ -23,6 +23,7 @@ from serving.guard.middleware import Guard, Guarding
 from serving.guard.receiving import Receiving
 from serving.guard.request_id import RequestIds
 from serving.hot.feast_route import FeastRoute
+from serving.hot.http_cycle import with_hot_route
 from serving.link.link import RedisLink
 from serving.native.routes import native_routes
 from serving.schema_file import SchemaFile
@@ -47,10 +48,10 @@ __all__ = ["Assembly", "assemble"]
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A worker's application and the bounds of its connections."""
+    """A worker's application, and the HTTP protocol of its connections."""
 
     app: ASGIApp
-    receiving: Receiving
+    protocol: type[asyncio.Protocol]
 
 
 def assemble(settings: WorkerSettings) -> Assembly:
@@ -115,7 +116,8 @@ def assemble(settings: WorkerSettings) -> Assembly:
         status_path=_path(settings.status_path),
         lifespan=_lifespan(gateway, writer, beside),
     )
-    return Assembly(FeastRoute(Guard(app, guarding), gateway, guarding, strict), receiving)
+    route = FeastRoute(Guard(app, guarding), gateway, guarding, strict)
+    return Assembly(route, with_hot_route(receiving.protocol, route))
 
 
 def _routers(gateway: Gateway, writer: WriterClient | None) -> list[APIRouter]:

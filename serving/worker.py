@@ -75,7 +75,7 @@ def _serve(settings: WorkerSettings, ready_fd: int) -> None:
     assembly = assemble(settings)
     config = uvicorn.Config(
         assembly.app,
-        http=assembly.receiving.protocol,
+        http=assembly.protocol,
         h11_max_incomplete_event_size=settings.limits.max_head_bytes,
         ws="none",
         log_config=None,

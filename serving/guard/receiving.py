@@ -49,7 +49,7 @@ class Receiving:
         class BoundProtocol(_BoundedProtocol):
             bounds = receiving
 
-        self.protocol: type[asyncio.Protocol] = BoundProtocol
+        self.protocol: type[HttpToolsProtocol] = BoundProtocol
 
     def add(self, connection: _BoundedProtocol) -> None:
         """Look at a connection from now on."""

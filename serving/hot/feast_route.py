@@ -7,6 +7,8 @@ not in front.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
 from typing import Final
@@ -27,14 +29,13 @@ from serving.gateway import Answer, Gateway
 from serving.guard.api_keys import presented_key
 from serving.guard.middleware import Guarding
 
-__all__ = ["FEAST_PATH", "FeastRoute"]
+__all__ = ["FEAST_PATH", "FeastRoute", "Reply"]
 
 logger = logging.getLogger("evenstore.serving")
 
 FEAST_PATH: Final = "/get-online-features"
 _US_PER_S = 1_000_000
-# What is counted for a caller that did not wait; nobody receives it.
-_CLIENT_GONE = 499
+_OK = 200
 
 
 class _ClientGoneError(Exception):
@@ -44,12 +45,20 @@ class _ClientGoneError(Exception):
 class _Caller:
     """What the headers of one request say."""
 
-    __slots__ = ("api_key", "length", "request_id")
+    __slots__ = ("api_key", "request_id")
 
     def __init__(self) -> None:
         self.api_key = ""
-        self.length: bytes | None = None
         self.request_id = b""
+
+
+@dataclass(slots=True)  # Not frozen: one is made per request.
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 class FeastRoute:
@@ -60,6 +69,9 @@ class FeastRoute:
         gateway: What is answered from.
         guarding: Keys, admission, request ids, metrics and log, as for the other routes.
         strict: Gives answers stock's shape.
+
+    Attributes:
+        max_body_bytes: Longest body that is answered; more need not be received.
     """
 
     def __init__(
@@ -73,61 +85,72 @@ class FeastRoute:
         self._gateway = gateway
         self._guarding = guarding
         self._strict = strict
+        self.max_body_bytes = gateway.limits.max_body_bytes
         self._metrics = guarding.metrics.route(FEAST_PATH)
         clock = b"frozen" if gateway.clock.is_frozen else b"system"
         self._clock_header = (b"evenstore-clock", clock)
         self._second = (-1, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request where the server leaves this route to ASGI."""
         if scope.get("path") != FEAST_PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        try:
+            body = await self._receive(receive)
+        except _ClientGoneError:
+            return
+        reply = await self.reply(scope["headers"], body)
+        await send(
+            {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        )
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def reply(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Reply:
+        """Answer one request, whatever happens.
+
+        Args:
+            headers: The request's, names in lower case.
+            body: The request's.
+        """
         begun = perf_counter()
         caller = _Caller()
-        body = b""
         try:
-            self._admit(scope, caller)
+            self._admit(headers, caller)
             try:
-                body = await self._receive(receive, caller.length)
+                if len(body) > self.max_body_bytes:
+                    raise _too_large(self.max_body_bytes)
                 answer = await self._gateway.get_online_features(body)
             finally:
                 self._guarding.admission.leave()
             if self._strict is not None:
                 answer.body = self._strict.restore(body, answer.body)
-            await self._send(answer, caller.request_id, send)
-            status = 200
+            reply = self._reply(answer, caller.request_id)
         except EvenstoreError as exc:
             response = None if self._strict is None else self._strict.error(exc, body)
-            response = response or error_response(exc)
-            status = response.status_code
             self._guarding.log.log_error(exc, route=FEAST_PATH, status=status_of(exc))
-            await _respond(response, caller, scope, receive, send)
-        except _ClientGoneError:
-            status = _CLIENT_GONE
+            reply = _refusal(response or error_response(exc), caller.request_id)
         except Exception:
             logger.exception("a request failed", extra={"route": FEAST_PATH})
-            status = 500
-            await _respond(unexpected_response(), caller, scope, receive, send)
+            reply = _refusal(unexpected_response(), caller.request_id)
         seconds = perf_counter() - begun
-        self._metrics.observe(status, seconds)
+        self._metrics.observe(reply.status, seconds)
         if self._guarding.log.is_on:
             self._guarding.log.log_request(
-                FEAST_PATH, "POST", status, seconds, api_key=caller.api_key
+                FEAST_PATH, "POST", reply.status, seconds, api_key=caller.api_key
             )
+        return reply
 
-    def _admit(self, scope: Scope, caller: _Caller) -> None:
+    def _admit(self, headers: Iterable[tuple[bytes, bytes]], caller: _Caller) -> None:
         """Read the headers and let the request in; `admission.leave` is due afterwards."""
         authorization = x_api_key = x_request_id = None
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"authorization":
                 authorization = value
             elif name == b"x-api-key":
                 x_api_key = value
             elif name == b"x-request-id":
                 x_request_id = value
-            elif name == b"content-length":
-                caller.length = value
         guarding = self._guarding
         caller.request_id = guarding.request_ids.take(x_request_id)
         if guarding.keys is not None:
@@ -135,36 +158,25 @@ class FeastRoute:
             caller.api_key = guarding.keys.authorize(key, "read")
         guarding.admission.enter()
 
-    async def _receive(self, receive: Receive, length: bytes | None) -> bytes:
-        limit = self._gateway.limits.max_body_bytes
-        if length is not None and length.isdigit() and int(length) > limit:
-            raise _too_large(limit)
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _ClientGoneError
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            pieces = [body]
-            n_bytes = len(body)
-            while message.get("more_body", False):
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise _ClientGoneError
-                pieces.append(message.get("body", b""))
-                n_bytes += len(pieces[-1])
-                if n_bytes > limit:
-                    raise _too_large(limit)
-            body = b"".join(pieces)
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
+    async def _receive(self, receive: Receive) -> bytes:
+        """Receive a body; of one that is too large only so much that it is seen to be."""
+        pieces: list[bytes] = []
+        n_bytes = 0
+        has_more = True
+        while has_more and n_bytes <= self.max_body_bytes:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise _ClientGoneError
+            pieces.append(message.get("body", b""))
+            n_bytes += len(pieces[-1])
+            has_more = message.get("more_body", False)
+        return b"".join(pieces)
 
-    async def _send(self, answer: Answer, request_id: bytes, send: Send) -> None:
-        body = answer.body
+    def _reply(self, answer: Answer, request_id: bytes) -> Reply:
         as_of_us = answer.as_of_us
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % len(answer.body)),
             (b"evenstore-as-of", self._instant(as_of_us)),
             (b"evenstore-as-of-us", b"%d" % as_of_us),
             self._clock_header,
@@ -172,8 +184,7 @@ class FeastRoute:
         ]
         if answer.is_degraded:
             headers.append((b"evenstore-degraded", b"true"))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return Reply(_OK, headers, answer.body)
 
     def _instant(self, as_of_us: int) -> bytes:
         second, rest_us = divmod(as_of_us, _US_PER_S)
@@ -186,13 +197,11 @@ class FeastRoute:
         return b"%b.%06dZ" % (self._second[1], rest_us)
 
 
-async def _respond(
-    response: Response, caller: _Caller, scope: Scope, receive: Receive, send: Send
-) -> None:
-    response.headers["x-request-id"] = caller.request_id.decode("ascii")
+def _refusal(response: Response, request_id: bytes) -> Reply:
+    headers = [*response.raw_headers, (b"x-request-id", request_id)]
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        response.headers["www-authenticate"] = "Bearer"
-    await response(scope, receive, send)
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Reply(response.status_code, headers, bytes(response.body))
 
 
 def _too_large(limit: int) -> RequestTooLargeError:
