@@ -60,40 +60,70 @@ def assemble(settings: WorkerSettings) -> Assembly:
     Raises:
         EvenstoreError: The schema, the keys or the Redis URL cannot be used.
     """
-    machine_clock = SystemClock()
     place = Place(_path(settings.metrics_folder), settings.name)
-    metrics = Metrics(place.take_over())
-    log = RequestLog(settings.access_log)
     schema_file = SchemaFile(Path(settings.schema_path))
+    gateway = _gateway(settings, schema_file, Metrics(place.take_over()))
+    guarding = _guarding(settings, gateway)
+    receiving = Receiving(settings.limits)
+    _add_sources(settings, gateway, guarding, receiving)
+    beside: list[Coroutine[Any, Any, None]] = [
+        schema_file.follow(gateway, poll_s=settings.schema_poll_s),
+        place.keep(gateway.metrics),
+    ]
+    if guarding.keys is not None:
+        beside.append(guarding.keys.follow())
+    writer = _writer(settings)
+    app = create_app(
+        gateway,
+        routers=[*_routers(gateway, writer), telemetry_routes(gateway.metrics, place)],
+        status_path=_path(settings.status_path),
+        lifespan=_lifespan(gateway, writer, beside),
+    )
+    strict = StrictForm(gateway) if settings.compat == "strict" else None
+    route = FeastRoute(Guard(app, guarding), gateway, guarding, strict)
+    return Assembly(route, with_hot_route(receiving.protocol, route))
+
+
+def _gateway(settings: WorkerSettings, schema_file: SchemaFile, metrics: Metrics) -> Gateway:
     link = RedisLink(
         settings.redis_url,
         timeout_s=settings.redis_timeout_s,
         max_pending=settings.max_in_flight,
     )
-    gateway = Gateway(
+    return Gateway(
         schema_file.load(),
         link,
         clock_from_environment(),
         settings.limits,
         metrics=metrics,
-        log=log,
+        log=RequestLog(settings.access_log),
         is_test_mode=settings.test_mode or is_test_mode(),
     )
+
+
+def _guarding(settings: WorkerSettings, gateway: Gateway) -> Guarding:
     keys_path = _path(settings.api_keys_path)
-    keys = None if keys_path is None else ApiKeys(keys_path, machine_clock)
-    guarding = Guarding(
-        keys=keys,
+    return Guarding(
+        # Keys expire by the machine's clock, also where answers have a frozen one.
+        keys=None if keys_path is None else ApiKeys(keys_path, SystemClock()),
         rules=AccessRules(metrics_need_key=settings.metrics_need_key),
         admission=Admission(settings.max_in_flight),
         request_ids=RequestIds(),
-        metrics=metrics,
-        log=log,
+        metrics=gateway.metrics,
+        log=gateway.log,
     )
-    receiving = Receiving(settings.limits)
+
+
+def _add_sources(
+    settings: WorkerSettings, gateway: Gateway, guarding: Guarding, receiving: Receiving
+) -> None:
+    metrics = gateway.metrics
     metrics.add_source(admission_source(guarding.admission))
-    metrics.add_source(link_source(link))
+    metrics.add_source(link_source(gateway.reader))
     metrics.add_source(receiving_source(receiving))
-    metrics.add_source(process_source(machine_clock))
+    metrics.add_source(process_source(SystemClock()))
+    if guarding.keys is not None:
+        metrics.add_source(api_key_source(guarding.keys))
     metrics.add_source(
         schema_source(
             lambda: (gateway.plans.schema.project, gateway.plans.fingerprint),
@@ -101,23 +131,6 @@ def assemble(settings: WorkerSettings) -> Assembly:
             status_path=_path(settings.status_path),
         )
     )
-    beside: list[Coroutine[Any, Any, None]] = [
-        schema_file.follow(gateway, poll_s=settings.schema_poll_s),
-        place.keep(metrics),
-    ]
-    if keys is not None:
-        metrics.add_source(api_key_source(keys))
-        beside.append(keys.follow())
-    writer = _writer(settings)
-    strict = StrictForm(gateway) if settings.compat == "strict" else None
-    app = create_app(
-        gateway,
-        routers=[*_routers(gateway, writer), telemetry_routes(metrics, place)],
-        status_path=_path(settings.status_path),
-        lifespan=_lifespan(gateway, writer, beside),
-    )
-    route = FeastRoute(Guard(app, guarding), gateway, guarding, strict)
-    return Assembly(route, with_hot_route(receiving.protocol, route))
 
 
 def _routers(gateway: Gateway, writer: WriterClient | None) -> list[APIRouter]:

@@ -123,9 +123,7 @@ class Plans:
 
     def _prepare(self, request: FeatureRequest) -> ReadPlan:
         try:
-            project, layout = self.schema.project, self.schema.layout
-            lookup = OnlineLookup(project, request, layout)
-            columns = ColumnLookup(project, request, layout)
+            return self._make(request)
         except EvenstoreError:
             raise
         except Exception as exc:  # Unpickling an on-demand function runs its author's imports.
@@ -133,11 +131,14 @@ class Plans:
             raise SchemaError(
                 msg, hint="is every module that its on-demand views import installed here?"
             ) from exc
+
+    def _make(self, request: FeatureRequest) -> ReadPlan:
+        project, layout = self.schema.project, self.schema.layout
         form = FeastForm(request)
         return ReadPlan(
             request=request,
-            lookup=lookup,
-            columns=columns,
+            lookup=OnlineLookup(project, request, layout),
+            columns=ColumnLookup(project, request, layout),
             form=form,
             renderer=FeastRenderer(request, form),
             key_names=tuple(field.name for field in request.entity_columns),

@@ -7,6 +7,7 @@ since the last gateway it does so only after the workers are started.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import signal
 import socket
@@ -32,11 +33,12 @@ from serving.writes.writer_process import WriterListener, WriterProcess
 if TYPE_CHECKING:
     from serving.registry_source import RegistrySource
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "gateway_folder"]
 
 logger = logging.getLogger("evenstore.serving")
 
 _FOLDER = "serving"
+_N_REPO_DIGITS = 8
 _SCHEMA_POLL_S = 0.25
 _OWNER_POLL_S = 1.0
 
@@ -195,16 +197,16 @@ class _Start:
 def _prepare(settings: GatewaySettings) -> _Start:
     """Find out what to serve: from the last gateway's documents, or from Feast."""
     repo_path = settings.repo_path
-    warm = find_warm_start(repo_path, settings.home.absolute() / _FOLDER)
+    warm = find_warm_start(repo_path, gateway_folder(settings))
     if warm is not None:
-        folder = _private_folder(settings.home)
+        folder = _private_folder(settings)
         publisher = SchemaPublisher(
             warm.project, folder, SystemClock(), lambda: _open_source(repo_path)
         )
         return _Start(warm.project, warm.redis_url, folder, publisher, warm.schema)
     source = _open_source(repo_path)
     redis_url = source.redis_url()
-    folder = _private_folder(settings.home)
+    folder = _private_folder(settings)
     publisher = SchemaPublisher(source.project, folder, SystemClock(), lambda: source)
     return _Start(source.project, redis_url, folder, publisher, None)
 
@@ -231,8 +233,17 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _private_folder(home: Path) -> Path:
-    folder = home / _FOLDER
+def gateway_folder(settings: GatewaySettings) -> Path:
+    """Return the private folder for documents and sockets: a home's repos have one each.
+
+    Two repos may give their projects one name, and each must be served its own schema.
+    """
+    repo = hashlib.sha256(str(settings.repo_path.resolve()).encode()).hexdigest()
+    return settings.home.absolute() / _FOLDER / repo[:_N_REPO_DIGITS]
+
+
+def _private_folder(settings: GatewaySettings) -> Path:
+    folder = gateway_folder(settings)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)

@@ -73,6 +73,8 @@ class EntityBlock:
     """
 
     def __init__(self, entities: Sequence[bytes]) -> None:
+        if not entities:
+            raise NoBlockError
         self.data = b"".join([*entities, _PADDING])
         self.bytes = np.frombuffer(self.data, np.uint8)
         # The eight bytes from each byte on: far faster to pick from than eight bytes each.
@@ -168,8 +170,11 @@ class BlockReader:
         self._places = {i: place for place, i in enumerate(schema.fixed)}
         self._fixed_wanted = [self._places[i] for i in features if i in self._places]
         self._makers = [_maker(schema.features[i].dtype) for i in features]
-        self._conversions = {i: value_conversion(schema.features[i].dtype) for i in schema.variable}
-        self._has_variable = any(i in self._conversions for i in features)
+        # What is not asked for is walked over all the same: damage before it shows there.
+        self._conversions = {
+            i: value_conversion(schema.features[i].dtype) if i in features else None
+            for i in schema.variable
+        }
 
     def read(self, block: EntityBlock) -> ViewBlock:
         """Read the view's rows.
@@ -188,10 +193,10 @@ class BlockReader:
         if not self._schema.variable and (at != end).any():
             raise NoBlockError
         raw = block.words(offsets[self._fixed_wanted])
-        if self._is_float and nulls is None:
+        if self._is_float and nulls is None and not self._conversions:
             return ViewBlock(event_us, list(raw.view(np.float64)), has_nulls=False)
         fixed = iter(zip(raw, sizes[self._fixed_wanted], strict=True))
-        variable = self._variable(block, nulls, at, end) if self._has_variable else {}
+        variable = self._variable(block, nulls, at, end)
         values = []
         for i, make in zip(self._features, self._makers, strict=True):
             column = make(*next(fixed)) if i in self._places else variable[i]
@@ -256,7 +261,8 @@ class BlockReader:
                     if length >= LENGTH_U16:
                         length, start = read_length(data, offset)
                     positions[row] = start + length
-                    column.append(convert(data[start : start + length]))
+                    if convert is not None:
+                        column.append(convert(data[start : start + length]))
                 columns[i] = column
         except (IndexError, ValueError, OverflowError) as exc:
             raise NoBlockError from exc
@@ -288,14 +294,19 @@ def _maker(dtype: Dtype) -> Callable[[_Array, _Array], Any]:
     if dtype is Dtype.FLOAT64:
         return lambda raw, _size: raw.view(np.float64)
     if dtype is Dtype.FLOAT32:
-        # A float32 is the double that it is, as everywhere else.
-        return lambda raw, _size: raw.astype(np.uint32).view(np.float32).astype(np.float64)
+        return _doubles
     if dtype is Dtype.BOOL:
         return lambda raw, _size: raw & 0xFF != 0
     if dtype is Dtype.UNIX_TIMESTAMP:
         convert = value_conversion(dtype)
         return lambda raw, size: [convert(seconds) for seconds in _integers(raw, size).tolist()]
     return _integers
+
+
+def _doubles(raw: _Array, _size: _Array) -> _Array:
+    # A float32 is the double that it is, as everywhere else; a damaged one may be a NaN that warns.
+    with np.errstate(invalid="ignore"):
+        return raw.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
 def _integers(raw: _Array, size: _Array) -> _Array:

@@ -20,7 +20,7 @@ from evenstore.online.key_group import KeyGroup, open_key_group
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.view_columns import Column, ViewColumns
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
-from evenstore.schema.degradation import fill_nulls, load_defaults
+from evenstore.schema.degradation import fails_open, fill_nulls, load_defaults
 from evenstore.schema.model import Field, Layout
 from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
 from evenstore.schema.request import FeatureRequest, ViewRead
@@ -112,6 +112,7 @@ class ColumnLookup:
         self._reads = [read for group in self._groups for read in group.reads]
         self._order = _order(self._reads, request)
         self._defaults = load_defaults(request)
+        self._fails_open = fails_open(request)
         self._has_defaults = any(default is not None for default in self._defaults)
 
     def begin(self, columns: Mapping[str, Sequence[Any]]) -> ColumnBatch:
@@ -196,8 +197,18 @@ class ColumnLookup:
 
     def _fill(self, answer: ColumnAnswer) -> None:
         for i, default in enumerate(self._defaults):
-            if default is not None and answer.statuses[i] is not None:
-                answer.values[i] = fill_nulls(plain_column(answer.values[i]), default)
+            statuses = answer.statuses[i]
+            if default is None or statuses is None:
+                continue
+            values = plain_column(answer.values[i])
+            filled = fill_nulls(values, default)
+            if not self._fails_open and Status.INVALID in statuses:
+                # What a service that fails closed could not read, nothing stands in for.
+                filled = [
+                    value if status is Status.INVALID else each
+                    for value, each, status in zip(values, filled, statuses, strict=True)
+                ]
+            answer.values[i] = filled
 
     def _encode_checked(self, group: KeyGroup, batch: ColumnBatch) -> tuple[bytes, int]:
         if not group.columns:

@@ -221,7 +221,7 @@ class PackedKeyGroup(KeyGroup):
         (entities,) = replies
         try:
             columns = self._fast_columns(entities, as_of_us)
-        except FutureRowError:
+        except (FutureRowError, IndexError, OverflowError, ValueError):
             # One row's error, which the careful way of reading gives to that row alone.
             columns = None
         if columns is not None:

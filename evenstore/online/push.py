@@ -23,6 +23,7 @@ from evenstore.semantics import Origin, RowOrder
 __all__ = ["PushedRow", "PushedRowEncoder", "read_key_values"]
 
 _US_PER_S = 1_000_000
+_NAT = -(2**63)
 _NUMBER_TYPES = {
     Dtype.INT32: pa.int32(),
     Dtype.INT64: pa.int64(),
@@ -155,7 +156,8 @@ def _feature_column(values: Sequence[ValueProto], field: Field) -> pa.Array:
 
 
 def _to_us(seconds: int | None) -> int | None:
-    return None if seconds is None else seconds * _US_PER_S
+    # Feast makes the least integer of pandas' NaT.
+    return None if seconds is None or seconds == _NAT else seconds * _US_PER_S
 
 
 def _instants(orders: Sequence[RowOrder], sequence_us: int) -> RowInstants:

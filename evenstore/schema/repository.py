@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from feast import FeatureStore
-from feast.repo_config import RepoConfig, load_repo_config
+from feast.repo_config import FeastConfigError, RepoConfig, load_repo_config
 from feast.utils import get_default_yaml_file_path
+from pydantic import ValidationError
 
 from evenstore.errors import ConfigurationError
 
@@ -16,6 +20,8 @@ __all__ = ["keeps_versions", "load_repository_config", "open_repository", "regis
 def load_repository_config(repo: Path) -> RepoConfig:
     """Read the configuration of a Feast repo.
 
+    Errors name fields and lines but never quote what they hold: it may be a password.
+
     Raises:
         ConfigurationError: There is no `feature_store.yaml`, or Feast cannot use it.
     """
@@ -23,11 +29,12 @@ def load_repository_config(repo: Path) -> RepoConfig:
     if not path.is_file():
         msg = f"`{repo}` is no Feast repo: it has no feature_store.yaml"
         raise ConfigurationError(msg, hint="name the folder that `feast apply` runs in")
-    try:
-        return load_repo_config(repo, path)
-    except Exception as exc:  # YAML, pydantic, Feast, or the import of a plug-in.
-        msg = f"{path} cannot be used: {exc}"
-        raise ConfigurationError(msg, hint="`feast configuration` in the repo checks it") from exc
+    with _told(path):
+        try:
+            return load_repo_config(repo, path)
+        except FeastConfigError as exc:
+            cause = exc.args[0]
+            raise cause if isinstance(cause, ValidationError) else exc from None
 
 
 def open_repository(repo: Path) -> FeatureStore:
@@ -37,12 +44,16 @@ def open_repository(repo: Path) -> FeatureStore:
         ConfigurationError: There is no usable `feature_store.yaml`, or nothing was applied yet.
     """
     config = load_repository_config(repo)
-    path = registry_file(repo, config)
+    with _told(get_default_yaml_file_path(repo)):
+        path = registry_file(repo, config)
     # Feast would make an empty registry here, and every service would be gone.
     if path is not None and not path.is_file():
         msg = f"there is no registry at {path}"
         raise ConfigurationError(msg, hint="run `feast apply` in the repo")
-    return FeatureStore(config=config, repo_path=str(repo))
+    try:
+        return FeatureStore(config=config, repo_path=str(repo))
+    except ValidationError as exc:  # Of a part that Feast looks at only now.
+        raise _unusable(get_default_yaml_file_path(repo), _problems(exc)) from None
 
 
 def keeps_versions(config: RepoConfig) -> bool:
@@ -58,3 +69,31 @@ def registry_file(repo: Path, config: RepoConfig) -> Path | None:
         return None
     path: Path = repo / registry.path
     return path
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    # Neither names its cause: both quote what they could not use.
+    except ValidationError as exc:
+        raise _unusable(path, _problems(exc)) from None
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+        raise _unusable(path, f"it is not YAML{where}") from None
+    except Exception as exc:  # Feast, or the import of a plug-in.
+        raise _unusable(path, str(exc)) from exc
+
+
+def _unusable(path: Path, reason: str) -> ConfigurationError:
+    hint = "`feast configuration` in the repo checks it"
+    return ConfigurationError(f"{path} cannot be used: {reason}", hint=hint)
+
+
+def _problems(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(
+        f"`{'.'.join(str(part) for part in problem['loc'])}`: {problem['msg']}"
+        for problem in problems
+    )

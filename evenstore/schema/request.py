@@ -246,6 +246,9 @@ def _resolve(
                 msg = f"on-demand view `{computed.name}` reads on-demand view `{view_name}`"
                 raise SchemaError(msg, hint="Feast computes no chains: read its source views")
             reads.add(Projection(view_name, view_name, (feature,)), feature)
+    if not columns:
+        msg = f"`{name}` has no features"
+        raise SchemaError(msg, hint="name the features of a feature service")
     _refuse_repeated(columns)
     view_reads = reads.build()
     return FeatureRequest(

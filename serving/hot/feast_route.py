@@ -28,8 +28,9 @@ from serving.errors import (
 from serving.gateway import Answer, Gateway
 from serving.guard.api_keys import presented_key
 from serving.guard.middleware import Guarding
+from serving.guard.request_id import REQUEST_ID
 
-__all__ = ["FEAST_PATH", "FeastRoute", "Reply"]
+__all__ = ["FEAST_PATH", "Caller", "FeastRoute", "Reply"]
 
 logger = logging.getLogger("evenstore.serving")
 
@@ -42,13 +43,20 @@ class _ClientGoneError(Exception):
     """The caller hung up before its request had come."""
 
 
-class _Caller:
-    """What the headers of one request say."""
+class Caller:
+    """What the headers of one request say.
 
-    __slots__ = ("api_key", "request_id")
+    Attributes:
+        api_key: Name of the key; empty where none is asked for.
+        request_id: The caller's own, or a new one.
+        refusal: Why the request is not answered.
+    """
+
+    __slots__ = ("api_key", "refusal", "request_id")
 
     def __init__(self) -> None:
         self.api_key = ""
+        self.refusal: EvenstoreError | None = None
         self.request_id = b""
 
 
@@ -96,30 +104,61 @@ class FeastRoute:
         if scope.get("path") != FEAST_PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        caller = self.meet(scope["headers"])
         try:
-            body = await self._receive(receive)
+            body = b"" if caller.refusal is not None else await self._receive(receive)
         except _ClientGoneError:
             return
-        reply = await self.reply(scope["headers"], body)
+        reply = await self.reply(caller, body)
         await send(
             {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         )
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def reply(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Reply:
+    def meet(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        """Read the headers of a request: whose it is, and whether its body is worth receiving.
+
+        Args:
+            headers: Names in lower case.
+        """
+        caller = Caller()
+        authorization = x_api_key = x_request_id = length = None
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-key":
+                x_api_key = value
+            elif name == b"x-request-id":
+                x_request_id = value
+            elif name == b"content-length":
+                length = value
+        caller.request_id = self._guarding.request_ids.take(x_request_id)
+        if length is not None and length.isdigit() and int(length) > self.max_body_bytes:
+            caller.refusal = _too_large(self.max_body_bytes)
+        if self._guarding.keys is not None:
+            self._authorize(caller, presented_key(authorization, x_api_key))
+        return caller
+
+    def _authorize(self, caller: Caller, key: bytes | None) -> None:
+        keys = self._guarding.keys
+        try:
+            caller.api_key = "" if keys is None else keys.authorize(key, "read")
+        except EvenstoreError as exc:
+            caller.refusal = exc
+
+    async def reply(self, caller: Caller, body: bytes) -> Reply:
         """Answer one request, whatever happens.
 
         Args:
-            headers: The request's, names in lower case.
-            body: The request's.
+            caller: What `meet` made of its headers.
+            body: As it came, or nothing where `caller.refusal` says why it is not looked at.
         """
         begun = perf_counter()
-        caller = _Caller()
+        # Of this task: the connection's other requests have ids of their own.
+        REQUEST_ID.set(caller.request_id)
         try:
-            self._admit(headers, caller)
+            self._admit(caller, body)
             try:
-                if len(body) > self.max_body_bytes:
-                    raise _too_large(self.max_body_bytes)
                 answer = await self._gateway.get_online_features(body)
             finally:
                 self._guarding.admission.leave()
@@ -141,22 +180,13 @@ class FeastRoute:
             )
         return reply
 
-    def _admit(self, headers: Iterable[tuple[bytes, bytes]], caller: _Caller) -> None:
-        """Read the headers and let the request in; `admission.leave` is due afterwards."""
-        authorization = x_api_key = x_request_id = None
-        for name, value in headers:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"x-api-key":
-                x_api_key = value
-            elif name == b"x-request-id":
-                x_request_id = value
-        guarding = self._guarding
-        caller.request_id = guarding.request_ids.take(x_request_id)
-        if guarding.keys is not None:
-            key = presented_key(authorization, x_api_key)
-            caller.api_key = guarding.keys.authorize(key, "read")
-        guarding.admission.enter()
+    def _admit(self, caller: Caller, body: bytes) -> None:
+        """Let a request in, or raise why not; `admission.leave` is due afterwards."""
+        if caller.refusal is not None:
+            raise caller.refusal
+        if len(body) > self.max_body_bytes:
+            raise _too_large(self.max_body_bytes)
+        self._guarding.admission.enter()
 
     async def _receive(self, receive: Receive) -> bytes:
         """Receive a body; of one that is too large only so much that it is seen to be."""

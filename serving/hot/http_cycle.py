@@ -25,11 +25,15 @@ _URL = FEAST_PATH.encode("ascii")
 class _HotCycle:
     """One request and its answer; has what uvicorn's protocol asks of its own cycles.
 
+    A request that is refused by its headers is answered before its body has come. Of others the
+    body is kept until all of it is here, which only callers with a key can make the worker do.
+
     It is its own `message_event`: uvicorn sets that whenever a part of the body has come, when all
     of it has, and when the caller is gone.
     """
 
     __slots__ = (
+        "_caller",
         "_has_begun",
         "_is_due",
         "_protocol",
@@ -45,7 +49,9 @@ class _HotCycle:
         "scope",
     )
 
-    def __init__(self, protocol: HttpToolsProtocol, on_response: Callable[[], None]) -> None:
+    def __init__(
+        self, protocol: HttpToolsProtocol, route: FeastRoute, on_response: Callable[[], None]
+    ) -> None:
         self.scope = protocol.scope
         self.body = b""
         self.more_body = True
@@ -56,6 +62,7 @@ class _HotCycle:
         self.message_event = self
         self.on_response = on_response
         self._protocol: Any = protocol
+        self._caller = route.meet(protocol.headers)
         self._is_due = False
         self._has_begun = False
         self._task: asyncio.Task[None] | None = None
@@ -70,7 +77,8 @@ class _HotCycle:
         if self._has_begun or self.disconnected or not self._is_due:
             return
         protocol = self._protocol
-        if self.more_body and len(self.body) <= protocol.route.max_body_bytes:
+        is_wanted = self._caller.refusal is None and len(self.body) <= protocol.route.max_body_bytes
+        if self.more_body and is_wanted:
             # uvicorn stops reading at 64 kB until the application has taken what there is.
             protocol.flow.resume_reading()
             return
@@ -80,7 +88,7 @@ class _HotCycle:
         task.add_done_callback(protocol.tasks.discard)
 
     async def _run(self, route: FeastRoute) -> None:
-        reply = await route.reply(self.scope["headers"], self.body)
+        reply = await route.reply(self._caller, self.body)
         protocol = self._protocol
         if protocol.flow.write_paused and not self.disconnected:
             await protocol.flow.drain()
@@ -109,8 +117,9 @@ def with_hot_route(base: type[HttpToolsProtocol], hot_route: FeastRoute) -> type
         base: Answers all others.
         hot_route: Answers that one.
     """
+    parent: Any = base  # A class that is only known here is no type to a checker.
 
-    class HotProtocol(base):  # type: ignore[valid-type, misc]
+    class HotProtocol(parent):  # type: ignore[misc]
         route = hot_route
 
         @override
@@ -127,7 +136,7 @@ def with_hot_route(base: type[HttpToolsProtocol], hot_route: FeastRoute) -> type
                 base.on_headers_complete(self)
                 return
             before: Any = vars(self)["cycle"]
-            cycle = self.cycle = _HotCycle(self, self.on_response_complete)
+            cycle = self.cycle = _HotCycle(self, hot_route, self.on_response_complete)
             if before is None or before.response_complete:
                 cycle.start()
             else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,13 @@ from evenstore.clock import us_to_datetime
 from evenstore.codec.feast_row import encode_timestamp
 from evenstore.codec.feast_value import value_encoder
 from evenstore.codec.packed_encoder import PackedRowEncoder
-from evenstore.codec.packed_row import RowSchema, encode_tombstone, split_slots, view_id
+from evenstore.codec.packed_row import (
+    RowSchema,
+    encode_tombstone,
+    read_row,
+    split_slots,
+    view_id,
+)
 from evenstore.codec.rows import RowBatch, RowInstants
 from evenstore.dtypes import Dtype
 from evenstore.errors import CodecError, FutureRowError
@@ -123,8 +130,20 @@ def _entities(
         entity = join_slots(slots)
         if odd and "cut" in oddities:
             entity = entity[: -int(chance.integers(1, 12))]
+        elif odd and "flipped" in oddities and slots:
+            entity = _flip_width(entity, chance)
         entities.append(None if odd and "unknown" in oddities else entity)
     return entities
+
+
+def _flip_width(entity: bytes, chance: np.random.Generator) -> bytes:
+    """Change a bit between the schema and the values of the last row: nulls, widths, sizes."""
+    *_, row = split_slots(entity).values()
+    at = len(entity) - len(row) + read_row(row).payload_start
+    changed = bytearray(entity)
+    if at < len(entity):
+        changed[at] ^= 1 << int(chance.integers(0, 8))
+    return bytes(changed)
 
 
 def _one_by_one(
@@ -161,7 +180,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-_ODDITIES = ["nulls", "absent view", "tombstone", "other view", "cut", "unknown"]
+_ODDITIES = ["flipped", "nulls", "absent view", "tombstone", "other view", "cut", "unknown"]
 
 
 @settings(max_examples=scaled(150, 10_000))
@@ -175,7 +194,15 @@ def test_columns_are_the_rows(
     views: list[FeatureViewSchema], seed: int, n_rows: int, oddities: frozenset[str]
 ) -> None:
     entities = _entities(views, seed, n_rows, oddities)
-    reads = [ViewRead(view, view.name, (), view.features[::-1]) for view in views]
+    # Of some views only features of fixed width, where there are any.
+    asked = [
+        tuple(field for field in view.features[::-1] if seed % 2 or field.dtype in _FIXED)
+        for view in views
+    ]
+    reads = [
+        ViewRead(view, view.name, (), features or view.features)
+        for view, features in zip(views, asked, strict=True)
+    ]
     group = open_key_group(Layout.PACKED, _PROJECT, reads)
 
     for _ in range(2):  # The second time, shapes are known.
@@ -264,3 +291,29 @@ def test_row_of_an_older_schema_is_read_by_that() -> None:
     in_both, only_newer = (_by_row(view, 30)[i][2] for i in (0, 29))
     assert in_both == [Status.PRESENT, Status.NOT_FOUND]
     assert only_newer == [Status.PRESENT, Status.PRESENT]
+
+
+@pytest.mark.parametrize("n_rows", [1, 23, 24, 100])
+def test_nobody_is_known(n_rows: int) -> None:
+    view = FeatureViewSchema("a", (), (Field("x", Dtype.INT64),), None)
+    group = open_key_group(Layout.PACKED, _PROJECT, [ViewRead(view, "a", (), view.features)])
+
+    (decoded,) = group.decode_columns([[None] * n_rows], _NOW_US)
+
+    assert _by_row(decoded, n_rows) == [(None, [None], [Status.NOT_FOUND])] * n_rows
+
+
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_instant_that_no_datetime_holds_is_an_error_of_its_row(n_rows: int) -> None:
+    view = FeatureViewSchema("a", (), (Field("t", Dtype.UNIX_TIMESTAMP),), None)
+    rows = _rows(view, np.random.default_rng(4), n_rows, null_rate=0)
+    head = read_row(rows[-1])
+    # Of eight bytes: the widths say so, and the value is far behind the year 9999.
+    rows[-1] = rows[-1][: head.payload_start] + b"\x03" + (2**62).to_bytes(8, "little")
+    entities = [join_slots({view_id("a"): row}) for row in rows]
+    group = open_key_group(Layout.PACKED, _PROJECT, [ViewRead(view, "a", (), view.features)])
+
+    (decoded,) = group.decode_columns([entities], _NOW_US)
+
+    assert set(decoded.errors) == {n_rows - 1}
+    assert _by_row(decoded, n_rows)[-1] == (None, [None], [Status.INVALID])

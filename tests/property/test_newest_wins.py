@@ -152,9 +152,7 @@ def client(server: RedisServer) -> Iterator[Redis]:
 _STEP = _AFTER_1970_US + 1
 
 
-@settings(
-    max_examples=scaled(12, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=scaled(9, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_histories())
 @example(  # A row of stock at an equal instant is the lowest, whichever comes first.
     _History(
@@ -250,7 +248,7 @@ def test_deletions_and_rows_converge_to_the_greatest(
     assert neighbour.read() == (kept if has_neighbour else None)
 
 
-@settings(max_examples=scaled(6, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(4, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_histories())
 def test_replay_of_everything_changes_nothing(client: Redis, history: _History) -> None:
     client.flushall()

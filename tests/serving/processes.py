@@ -48,7 +48,12 @@ class Running:
 
 @contextmanager
 def run_worker(
-    folder: Path, schema_path: Path, redis_url: str, *, environ: dict[str, str] | None = None
+    folder: Path,
+    schema_path: Path,
+    redis_url: str,
+    *,
+    environ: dict[str, str] | None = None,
+    **settings_of_its_own: Any,
 ) -> Iterator[Running]:
     """Run one worker as the supervisor would, with small limits and a short Redis timeout."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +69,7 @@ def run_worker(
             schema_poll_s=0.05,
             drain_s=5,
             limits=LIMITS,
+            **settings_of_its_own,
         )
         process = subprocess.Popen(
             [sys.executable, "-m", "serving.worker"],

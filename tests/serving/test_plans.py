@@ -8,7 +8,7 @@ import pytest
 
 from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
 from evenstore.schema.document import read_document
-from evenstore.schema.model import RegistrySchema
+from evenstore.schema.model import FeatureServiceSchema, RegistrySchema
 from serving.plans import Plans
 from tests.serving.stack import Stack
 
@@ -37,6 +37,14 @@ def test_only_the_references_used_last_stay_prepared(schema: RegistrySchema) -> 
         plans.for_references(tuple(f"{view}:{name}" for name in other))
         assert plans.for_references(kept) is kept_plan
     assert plans.for_references(dropped) is not dropped_plan
+
+
+def test_service_without_features_is_its_own_problem(schema: RegistrySchema) -> None:
+    empty = FeatureServiceSchema("empty", ())
+    plans = Plans(dataclasses.replace(schema, feature_services=(*schema.feature_services, empty)))
+    assert plans.for_service("all_types").request.columns
+    with pytest.raises(SchemaError, match="`empty` has no features"):
+        plans.for_service("empty")
 
 
 def test_unknown_names_are_refused(schema: RegistrySchema) -> None:

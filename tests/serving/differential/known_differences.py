@@ -21,8 +21,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "true-status",
         "`PRESENT` for every cell, with null where there is no row or no value",
         "`NOT_FOUND` where there is no row, `NULL_VALUE` where its value is null, and a NaN, which"
-        " JSON cannot say, is null and `PRESENT`; an on-demand feature that is null has the worst"
-        " status of its inputs",
+        " JSON cannot say, is null and `PRESENT`; an on-demand feature has the worst status of"
+        " its inputs, whatever its value",
     ),
     Difference(
         "ttl",

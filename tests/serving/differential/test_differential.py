@@ -1,6 +1,6 @@
 """The gateway beside stock `feast serve`: the same answers, but for the differences that are meant.
 
-One server each for the whole module, and the same Parquet files loaded by each into Redis.
+One server each for the whole package, and the same Parquet files loaded by each into Redis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.serving.differential.servers import Servers
 from tests.serving.differential.varied_requests import REFUSED, draw_request
 from tests.support.scale import scaled
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.xdist_group("differential")]
 
 _PAGE = Path(__file__).parents[3] / "docs" / "reference" / "feast-server.md"
 
@@ -27,7 +27,7 @@ _PAGE = Path(__file__).parents[3] / "docs" / "reference" / "feast-server.md"
 def test_answers_are_stocks_but_for_what_is_documented(servers: Servers) -> None:
     shown: set[str] = set()
     wrong = []
-    requests = [*REFUSED, *map(draw_request, range(scaled(200, 3_000)))]
+    requests = [*REFUSED, *map(draw_request, range(scaled(160, 3_000)))]
 
     for request in requests:
         stock, ours = servers.ask_both(request.body)

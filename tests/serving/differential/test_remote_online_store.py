@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from feast import FeatureStore
-from feast.data_source import PushMode
 
 from tests.serving.differential.servers import Servers
 from tests.support.feast_repo import FeastRepo
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.xdist_group("differential")]
 
 # JSON has no bytes and no timestamps: the remote store gives what it was sent, by any server.
 _PLAIN = ["n_int32", "n_int64", "n_float32", "n_float64", "is_active", "city"]
@@ -56,30 +53,6 @@ def test_feature_service_is_found_by_name(servers: Servers, remote: FeatureStore
     answers = [_ask(store, store.get_feature_service("mixed"), rows) for store in (remote, local)]
 
     assert answers[0] == answers[1]
-
-
-def test_what_is_pushed_through_the_gateway_is_looked_up(
-    servers: Servers, remote: FeatureStore
-) -> None:
-    now = datetime.now(tz=UTC)
-    frame = pd.DataFrame(
-        {
-            "customer_id": [1_000, 1_001],
-            "event_timestamp": [now, now],
-            "created": [now, now],
-            "score": [0.25, -1.5],
-            "rank": [7, 2**53 + 1],
-        }
-    )
-
-    remote.push("scores_push", frame, to=PushMode.ONLINE)
-
-    refs = ["scores:score", "scores:rank"]
-    rows = [{"customer_id": number} for number in (1_000, 1_001)]
-    answer = _ask(servers.our_repo.store(), refs, rows)
-    assert [value for value, _ in answer["score"]] == [0.25, -1.5]
-    assert [value for value, _ in answer["rank"]] == [7, 2**53 + 1]
-    assert _ask(remote, refs, rows) == answer
 
 
 def _ask(store: FeatureStore, features: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:

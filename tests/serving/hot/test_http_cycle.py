@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from evenstore.clock import SystemClock
+from serving.guard.key_file import create_key
 from tests.serving import rows
 from tests.serving.processes import LIMITS, Running, run_worker, wait_until
 from tests.serving.stack import Stack
@@ -110,6 +112,47 @@ def test_what_is_not_quite_the_route_is_answered_all_the_same(worker: Running) -
         connection.sendall(expecting)
         assert connection.recv(25, socket.MSG_WAITALL).startswith(b"HTTP/1.1 100 Continue")
         assert _answers(connection, 1)[0][0] == 200
+
+
+@pytest.mark.parametrize("path", [b"/get-online-features", b"/v1/feature-vectors"])
+@pytest.mark.parametrize("header", ["Upgrade: h2c", "upgrade : websocket"])
+def test_body_of_a_caller_that_asks_for_another_protocol_is_no_request(
+    worker: Running, path: bytes, header: str
+) -> None:
+    """As Java's client asks for HTTP/2; what is in a body must not be taken for a request."""
+    asking = _post(_PROBE, header, "connection: Upgrade, HTTP2-Settings")
+    with _connect(worker) as connection:
+        connection.sendall(asking.replace(b"/get-online-features", path) + _post())
+        (refused, answered) = _answers(connection, 2)
+    assert (refused[0], answered[0]) == (422, 200)
+
+
+def test_java_is_answered(worker: Running) -> None:
+    asking = _post(_BODY, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c")
+    with _connect(worker) as connection:
+        connection.sendall(asking)
+        ((status, body),) = _answers(connection, 1)
+        assert (status, _n_rows(body)) == (200, 1)
+        # In parts the header is not recognised: then nothing that follows is.
+        connection.sendall(asking[:60])
+        worker.get("/healthz")
+        connection.sendall(asking[60:] + _PROBE)
+        answers = _answers(connection, 1)
+        assert answers[0][0] in {200, 422}
+
+
+def test_body_of_a_caller_without_a_key_is_not_waited_for(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    _, key = create_key(path, "checkout", ["read"], SystemClock())
+    with run_worker(
+        tmp_path, stack.schema_path, stack.redis.url, api_keys_path=str(path)
+    ) as worker:
+        with _connect(worker) as connection:
+            connection.sendall(_post()[:-5])
+            assert _answers(connection, 1)[0][0] == 401
+        with _connect(worker) as connection:
+            connection.sendall(_post(_BODY, f"x-api-key: {key}"))
+            assert _answers(connection, 1)[0][0] == 200
 
 
 def test_body_over_the_limit_is_refused_before_all_of_it_has_come(worker: Running) -> None:
