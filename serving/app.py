@@ -20,7 +20,13 @@ from evenstore.errors import OnlineStoreError
 from serving.body_limit import BodyLimit
 from serving.errors import error_response, install_error_handlers
 from serving.gateway import Gateway
-from serving.models import ErrorAnswer, OnlineFeaturesAnswer, OnlineFeaturesRequest, Readiness
+from serving.models import (
+    AS_OF_HEADERS,
+    ErrorAnswer,
+    OnlineFeaturesAnswer,
+    OnlineFeaturesRequest,
+    Readiness,
+)
 from serving.openapi.completion import complete_openapi
 from serving.schema_status import read_schema_status
 
@@ -40,21 +46,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorAnswer, "description": "Redis is away; `retry-after` says when to retry."},
     504: {"model": ErrorAnswer, "description": "Redis did not answer in time."},
 }
-_AS_OF_HEADERS = {
-    "evenstore-as-of": {
-        "description": "The instant the answer holds for, RFC 3339.",
-        "schema": {"type": "string", "format": "date-time"},
-    },
-    "evenstore-as-of-us": {
-        "description": "The same in microseconds since 1970.",
-        "schema": {"type": "integer"},
-    },
-    "evenstore-clock": {
-        "description": "`frozen` in test mode.",
-        "schema": {"type": "string", "enum": ["system", "frozen"]},
-    },
-}
-
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -79,6 +70,9 @@ def create_app(
         description=_DESCRIPTION,
         lifespan=lifespan or _no_lifespan,
         redoc_url=None,
+        # A redirect would name this server's own host and scheme: not the proxy's in front of it,
+        # and without TLS; and callers would follow it with their key.
+        redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, max_body_bytes=gateway.limits.max_body_bytes)
     install_error_handlers(app)
@@ -100,7 +94,7 @@ def _lookup_routes(gateway: Gateway) -> APIRouter:
         "/get-online-features",
         summary="Look up features of entities",
         response_model=OnlineFeaturesAnswer,
-        responses={200: {"headers": _AS_OF_HEADERS}, **_ERRORS},
+        responses={200: {"headers": AS_OF_HEADERS}, **_ERRORS},
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -124,16 +118,20 @@ def _health_routes(gateway: Gateway, status_path: Path | None) -> APIRouter:
     router = APIRouter(tags=["health"])
     not_ready: dict[int | str, dict[str, Any]] = {503: _ERRORS[503]}
 
+    # Many load balancers probe with HEAD; the server leaves such an answer's body out.
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Is the process alive?", response_class=PlainTextResponse)
     async def healthz() -> Response:
         """Answers 200 whatever the state of Redis; restart the process only when it does not."""
         return PlainTextResponse("ok")
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Can it answer?", response_model=Readiness, responses=not_ready)
     async def readyz() -> Response:
         """Answers 200 only when a schema is loaded and Redis answers, and says what is served."""
         return await _readiness(gateway, status_path)
 
+    @router.head("/health", include_in_schema=False)
     @router.get(
         "/health", summary="Feast's name of readyz", response_class=Response, responses=not_ready
     )

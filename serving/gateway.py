@@ -82,7 +82,7 @@ class Gateway:
         parsed = perf_counter()
         plan = self.plan(request)
         plan.form.check_names(full_feature_names=request.full_feature_names)
-        self._check_size(plan, request.entities)
+        self.check_size(plan, max(map(len, request.entities.values()), default=0))
         columns = plan.columns
         batch = columns.begin(plan.form.read_columns(request.entities))
         n_rows = batch.n_rows
@@ -161,8 +161,12 @@ class Gateway:
         check_references(references)
         return self.plans.for_references(references)
 
-    def _check_size(self, plan: ReadPlan, entities: dict[str, list[Any]]) -> None:
-        n_rows = max(map(len, entities.values()), default=0)
+    def check_size(self, plan: ReadPlan, n_rows: int) -> None:
+        """Refuse what costs more than the limits allow.
+
+        Raises:
+            RequestTooLargeError: There are too many entity rows, or values.
+        """
         n_values = n_rows * len(plan.request.columns)
         limits = self.limits
         if n_rows > limits.max_entity_rows:

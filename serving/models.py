@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 
 __all__ = [
+    "AS_OF_HEADERS",
     "ErrorAnswer",
     "ErrorBody",
     "FeatureResult",
@@ -46,6 +47,27 @@ _ERROR_EXAMPLE: JsonDict = {
         "details": {"missing": "chrun_v1"},
     }
 }
+
+
+AS_OF_HEADERS: dict[str, JsonDict] = {
+    "evenstore-as-of": {
+        "description": "The instant the answer holds for, RFC 3339.",
+        "schema": {"type": "string", "format": "date-time"},
+    },
+    "evenstore-as-of-us": {
+        "description": "The same in microseconds since 1970.",
+        "schema": {"type": "integer"},
+    },
+    "evenstore-clock": {
+        "description": "`frozen` in test mode.",
+        "schema": {"type": "string", "enum": ["system", "frozen"]},
+    },
+    "evenstore-degraded": {
+        "description": "`true` where the online store was away and declared defaults stand in.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+"""Headers of answers, as OpenAPI describes them."""
 
 
 class OnlineFeaturesRequest(BaseModel):

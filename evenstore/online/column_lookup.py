@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from evenstore.codec.entity_key import check_key_value
-from evenstore.errors import CorruptRowError, EntityRowsError, EvenstoreError, UnsupportedDtypeError
-from evenstore.online.key_group import KeyGroup, open_key_group
+from evenstore.errors import CorruptRowError, EvenstoreError
+from evenstore.online.key_group import KeyGroup
 from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.sent_columns import common_length, open_key_groups, request_column
 from evenstore.online.view_columns import Column, ViewColumns
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
 from evenstore.schema.degradation import fails_open, fill_nulls, load_defaults
-from evenstore.schema.model import Field, Layout
-from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
+from evenstore.schema.model import Layout
+from evenstore.schema.on_demand import FeatureValues, OnDemandStage
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.semantics import Status
 
@@ -100,13 +101,7 @@ class ColumnLookup:
         max_skew_us: int = DEFAULT_MAX_SKEW_US,
     ) -> None:
         self.request = request
-        shared: dict[tuple[object, ...], list[ViewRead]] = {}
-        for read in request.reads:
-            shared.setdefault((read.key_columns, read.view.join_keys), []).append(read)
-        self._groups = [
-            open_key_group(layout, project, reads, max_skew_us=max_skew_us)
-            for reads in shared.values()
-        ]
+        self._groups = open_key_groups(layout, project, request, max_skew_us=max_skew_us)
         self._on_demand = OnDemandStage(request) if request.on_demand else None
         self._wanted = (*request.entity_columns, *request.request_fields)
         self._reads = [read for group in self._groups for read in group.reads]
@@ -126,11 +121,11 @@ class ColumnLookup:
             EntityRowsError: A column is missing, columns differ in length, or a value is not of the
                 declared type.
         """
-        n_rows = _common_length(self._wanted, columns)
+        n_rows = common_length(self._wanted, columns)
         batch = ColumnBatch(n_rows, b"", 0, columns, {}, [])
         if self.request.request_fields:
             batch.request_data = {
-                each.name: _request_column(each, columns[each.name])
+                each.name: request_column(each, columns[each.name])
                 for each in self.request.request_fields
             }
         payloads: list[bytes] = []
@@ -308,32 +303,3 @@ def _repeat(view: ViewColumns, n_rows: int) -> ViewColumns:
         [None if column is None else [*column] * n_rows for column in view.statuses],
         dict.fromkeys(range(n_rows), view.errors[0]) if view.errors else {},
     )
-
-
-def _common_length(wanted: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> int:
-    lengths = set()
-    try:
-        for each in wanted:
-            lengths.add(len(columns[each.name]))
-    except KeyError:
-        missing = ", ".join(f"`{each.name}`" for each in wanted if each.name not in columns)
-        needed = ", ".join(f"`{each.name}` ({each.dtype.value})" for each in wanted)
-        msg = f"missing column: {missing}"
-        raise EntityRowsError(msg, hint=f"send {needed}") from None
-    if len(lengths) > 1:
-        listed = ", ".join(f"`{each.name}` {len(columns[each.name])}" for each in wanted)
-        msg = f"columns differ in length: {listed}"
-        raise EntityRowsError(msg, hint="send one value per entity row in every column")
-    if lengths:
-        return lengths.pop()
-    return max((len(values) for values in columns.values()), default=1)
-
-
-def _request_column(each: Field, values: Sequence[Any]) -> list[Any]:
-    try:
-        return [
-            coerce_value(value, each.dtype, where=f"request data `{each.name}`, row {i}")
-            for i, value in enumerate(values)
-        ]
-    except UnsupportedDtypeError as exc:
-        raise EntityRowsError(exc.message, hint=f"send {each.dtype.value} values") from exc

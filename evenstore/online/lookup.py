@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from evenstore.codec.entity_key import check_key_value
-from evenstore.errors import EntityRowsError, UnsupportedDtypeError
 from evenstore.online.connection import Command
-from evenstore.online.key_group import KeyGroup, open_key_group
+from evenstore.online.key_group import KeyGroup
 from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.sent_columns import common_length, open_key_groups, request_column
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
 from evenstore.schema.degradation import fill_nulls, load_defaults
-from evenstore.schema.model import Field, Layout
-from evenstore.schema.on_demand import FeatureValues, OnDemandStage, coerce_value
-from evenstore.schema.request import Column, FeatureRequest, ViewRead
+from evenstore.schema.model import Layout
+from evenstore.schema.on_demand import FeatureValues, OnDemandStage
+from evenstore.schema.request import Column, FeatureRequest
 from evenstore.semantics import Status
 
 __all__ = [
@@ -88,13 +88,7 @@ class OnlineLookup:
         max_skew_us: int = DEFAULT_MAX_SKEW_US,
     ) -> None:
         self.request = request
-        shared: dict[tuple[object, ...], list[ViewRead]] = {}
-        for read in request.reads:
-            shared.setdefault((read.key_columns, read.view.join_keys), []).append(read)
-        self.groups = tuple(
-            open_key_group(layout, project, reads, max_skew_us=max_skew_us)
-            for reads in shared.values()
-        )
+        self.groups = open_key_groups(layout, project, request, max_skew_us=max_skew_us)
         self.on_demand = OnDemandStage(request)
         self.defaults = load_defaults(request)
 
@@ -110,7 +104,7 @@ class OnlineLookup:
                 declared type.
         """
         wanted = (*self.request.entity_columns, *self.request.request_fields)
-        n_rows = _common_length(wanted, columns)
+        n_rows = common_length(wanted, columns)
         keys = {
             field.name: [
                 check_key_value(value, field, row_idx=i)
@@ -119,7 +113,7 @@ class OnlineLookup:
             for field in self.request.entity_columns
         }
         request_data = {
-            field.name: _request_column(field, columns[field.name])
+            field.name: request_column(field, columns[field.name])
             for field in self.request.request_fields
         }
         return LookupBatch(self, keys, request_data, n_rows)
@@ -220,30 +214,3 @@ class LookupBatch:
                 )
             ),
         )
-
-
-def _common_length(wanted: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> int:
-    missing = [field.name for field in wanted if field.name not in columns]
-    if missing:
-        names = ", ".join(f"`{name}`" for name in missing)
-        needed = ", ".join(f"`{field.name}` ({field.dtype.value})" for field in wanted)
-        msg = f"missing column: {names}"
-        raise EntityRowsError(msg, hint=f"send {needed}")
-    lengths = {field.name: len(columns[field.name]) for field in wanted}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
-        msg = f"columns differ in length: {listed}"
-        raise EntityRowsError(msg, hint="send one value per entity row in every column")
-    if lengths:
-        return next(iter(lengths.values()))
-    return max((len(values) for values in columns.values()), default=1)
-
-
-def _request_column(field: Field, values: Sequence[Any]) -> list[Any]:
-    try:
-        return [
-            coerce_value(value, field.dtype, where=f"request data `{field.name}`, row {i}")
-            for i, value in enumerate(values)
-        ]
-    except UnsupportedDtypeError as exc:
-        raise EntityRowsError(exc.message, hint=f"send {field.dtype.value} values") from exc

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
 from feast import FeatureStore
 from feast.repo_config import FeastConfigError, RepoConfig, load_repo_config
 from feast.utils import get_default_yaml_file_path
@@ -75,15 +74,15 @@ def registry_file(repo: Path, config: RepoConfig) -> Path | None:
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    # Neither names its cause: both quote what they could not use.
+    # Neither pydantic's nor YAML's errors stay as causes: they quote what cannot be used.
     except ValidationError as exc:
         raise _unusable(path, _problems(exc)) from None
-    except yaml.YAMLError as exc:
+    except Exception as exc:  # YAML, Feast, or the import of a plug-in.
         mark = getattr(exc, "problem_mark", None)
-        where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
-        raise _unusable(path, f"it is not YAML{where}") from None
-    except Exception as exc:  # Feast, or the import of a plug-in.
-        raise _unusable(path, str(exc)) from exc
+        if mark is None:
+            raise _unusable(path, str(exc)) from exc
+        where = f"line {mark.line + 1}, column {mark.column + 1}"
+        raise _unusable(path, f"it is not YAML at {where}") from None
 
 
 def _unusable(path: Path, reason: str) -> ConfigurationError:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from evenstore.clock import format_us
 from serving.errors import InvalidRequestError, error_response
-from serving.models import ErrorAnswer
+from serving.models import AS_OF_HEADERS, ErrorAnswer
 from serving.native.freshness import read_freshness
 from serving.native.media_type import Form, choose_form, read_content_type
 from serving.native.models import (
@@ -40,25 +40,6 @@ binary, its timestamp extension (type -1) and floats. Arrow is one record batch 
 `keys` to `error`, in the declared types whatever rows are asked for; the fields before
 `feature_vectors` are JSON in the schema's metadata under `evenstore`. An int64 is exact in every
 form: a JSON reader that makes floats of numbers loses what is above 2^53."""
-
-_HEADERS = {
-    "evenstore-as-of": {
-        "description": "The instant the answer holds for, RFC 3339.",
-        "schema": {"type": "string", "format": "date-time"},
-    },
-    "evenstore-as-of-us": {
-        "description": "The same in microseconds since 1970.",
-        "schema": {"type": "integer"},
-    },
-    "evenstore-clock": {
-        "description": "`frozen` in test mode.",
-        "schema": {"type": "string", "enum": ["system", "frozen"]},
-    },
-    "evenstore-degraded": {
-        "description": "`true` where the online store was away and declared defaults stand in.",
-        "schema": {"type": "string", "enum": ["true"]},
-    },
-}
 
 
 def _error(description: str) -> dict[str, Any]:
@@ -106,7 +87,7 @@ def _vector_routes(gateway: Gateway) -> APIRouter:
         responses={
             200: {
                 "description": "One feature vector per entity row.",
-                "headers": _HEADERS,
+                "headers": AS_OF_HEADERS,
                 "content": {Form.MESSAGE_PACK.value: _BINARY, Form.ARROW.value: _BINARY},
             },
             **_VECTOR_ERRORS,

@@ -70,7 +70,7 @@ class FeatureVectorService:
         plan = self._plan(request)
         form = self.form_of(plan)
         names = form.feature_names(full_feature_names=request.full_feature_names)
-        self._check_size(plan, len(request.entity_rows))
+        self._gateway.check_size(plan, len(request.entity_rows))
         batch = begin_rows(plan.lookup, request.entity_rows, form.readers[sent])
         planned = perf_counter()
         answer, fetched = await self._look_up(batch, as_of_us, is_open=fails_open(plan.request))
@@ -139,17 +139,6 @@ class FeatureVectorService:
             msg = f"{len(references)} features, at most {limits.max_features} are allowed"
             raise RequestTooLargeError(msg, hint="split the list, or name a feature service")
         return plans.for_references(references)
-
-    def _check_size(self, plan: ReadPlan, n_rows: int) -> None:
-        limits = self._gateway.limits
-        n_values = n_rows * len(plan.request.columns)
-        if n_rows > limits.max_entity_rows:
-            msg = f"{n_rows} entity rows, at most {limits.max_entity_rows} are allowed"
-        elif n_values > limits.max_values:
-            msg = f"{n_values} values asked for, at most {limits.max_values} are allowed"
-        else:
-            return
-        raise RequestTooLargeError(msg, hint="send fewer entity rows in each of several requests")
 
 
 def _render(
