@@ -93,7 +93,8 @@ def _settings(arguments: argparse.Namespace) -> GatewaySettings:
         ),
         writes=arguments.writes,
         writer_timeout_s=arguments.writer_timeout_s,
-        api_keys_path=None if arguments.api_keys is None else str(arguments.api_keys.resolve()),
+        # Its links stay: where they lead is looked up anew whenever the file is looked at.
+        api_keys_path=None if arguments.api_keys is None else str(arguments.api_keys.absolute()),
         insecure_no_keys=arguments.insecure_no_keys,
         metrics_need_key=arguments.metrics_need_key,
         compat=arguments.compat,

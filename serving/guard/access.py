@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serving.guard.key_file import Scope
 
-__all__ = ["KNOWN_PATHS", "OPEN_PATHS", "READ_PATHS", "AccessRules"]
+__all__ = ["KNOWN_PATHS", "OPEN_PATHS", "READ_PATHS", "SAFE_METHODS", "AccessRules"]
 
 OPEN_PATHS = frozenset(
     {"/healthz", "/readyz", "/health", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
@@ -21,7 +21,8 @@ KNOWN_PATHS = (
 )
 """Paths by which a request is counted that was refused before its route was found."""
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Write nothing, on whatever route."""
 
 
 class AccessRules:
@@ -41,7 +42,7 @@ class AccessRules:
         """Return the scope that a request needs; None for none at all."""
         if path in READ_PATHS:
             return "read"
-        if method not in _SAFE_METHODS:
+        if method not in SAFE_METHODS:
             return "write"
         if path == "/metrics":
             return self._metrics_scope

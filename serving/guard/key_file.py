@@ -50,6 +50,7 @@ KEY_PREFIX = "evs_"
 """Begins every key, so that scanners of repositories and the log's own scrubber know one."""
 
 _FORMAT = 1
+_MODE = 0o600
 _N_KEY_BYTES = 32
 _SHA256_HEX_LENGTH = 64
 _US_PER_S = 1_000_000
@@ -134,6 +135,9 @@ def create_key(
 ) -> tuple[KeyRecord, str]:
     """Make a key and add its record to the file, which is made when there is none.
 
+    Where `path` is a link, the file that it leads to is written. A file that is there keeps its
+    owner, group and mode.
+
     Args:
         path: The file.
         name: Whose key it is.
@@ -160,6 +164,7 @@ def create_key(
         created=format_us(now_us),
         expires_us=None if expires_in_s is None else now_us + int(expires_in_s * _US_PER_S),
     )
+    path = _real(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
         records = read_records(path) if path.exists() else ()
@@ -175,9 +180,12 @@ def create_key(
 def revoke_key(path: Path, name: str) -> KeyRecord:
     """Remove a key's record; gateways refuse the key within a second.
 
+    Links, owner, group and mode are kept as by `create_key`.
+
     Raises:
         ConfigurationError: There is no such key, or the file cannot be used.
     """
+    path = _real(path)
     with _locked(path.parent):
         records = read_records(path)
         revoked = next((record for record in records if record.name == name), None)
@@ -186,6 +194,11 @@ def revoke_key(path: Path, name: str) -> KeyRecord:
             raise ConfigurationError(msg, hint="`evenstore-serve keys list` shows their names")
         _write(path, [record for record in records if record is not revoked])
     return revoked
+
+
+def _real(path: Path) -> Path:
+    # The file is renamed into its place: a link would be replaced, and what it leads to left alone.
+    return Path(os.path.realpath(path))
 
 
 @contextmanager
@@ -207,14 +220,26 @@ def _locked(folder: Path) -> Iterator[None]:
 def _write(path: Path, records: Sequence[KeyRecord]) -> None:
     keys = [{**record.describe(), "sha256": record.sha256} for record in records]
     document = {"format": _FORMAT, "keys": keys}
-    # The mode of a file that is there stays: a gateway of another user may read it by its group.
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    before = path.stat() if path.exists() else None
     with whole_file(path) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
         with os.fdopen(descriptor, "wb") as stream:
+            if before is not None:
+                _keep_access(path, descriptor, before)
             stream.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _keep_access(path: Path, descriptor: int, before: os.stat_result) -> None:
+    # Owner, group and mode stay: a gateway of another user may read the file by its group.
+    try:
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+    except OSError as exc:
+        msg = f"`{path}` was not changed: its owner and group cannot be kept: {exc.strerror}"
+        hint = "run this as the file's owner, in its group, or as root"
+        raise ConfigurationError(msg, hint=hint) from exc
 
 
 def _records(text: bytes) -> tuple[KeyRecord, ...]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
 
 from evenstore.errors import EvenstoreError
 from serving.errors import NotAuthenticatedError, error_response, status_of
-from serving.guard.access import KNOWN_PATHS, OPEN_PATHS, AccessRules
+from serving.guard.access import KNOWN_PATHS, OPEN_PATHS, READ_PATHS, SAFE_METHODS, AccessRules
 from serving.guard.admission import Admission
 from serving.guard.api_keys import ApiKeys, presented_key
 from serving.guard.request_id import HEADER, RequestIds
@@ -54,10 +56,15 @@ class Guard:
     """ASGI middleware: lets a request through, or answers for the application.
 
     Probes and documentation (`OPEN_PATHS`) are never shed, so that an overloaded worker is not
-    taken for a dead one.
+    taken for a dead one. Others hold a place from when their body is here: those who never finish
+    a body take nobody's.
+
+    Args:
+        app: The application; its routes tell which paths there are.
+        guarding: What guards it.
     """
 
-    def __init__(self, app: ASGIApp, guarding: Guarding) -> None:
+    def __init__(self, app: Starlette, guarding: Guarding) -> None:
         self._app = app
         self._guarding = guarding
 
@@ -89,22 +96,31 @@ class Guard:
         if needed is None:
             return ""
         key = presented_key(headers.get(b"authorization"), headers.get(b"x-api-key"))
+        if scope["path"] not in READ_PATHS and not self._has_route(scope):
+            # No scope would help: whoever has a key is told that there is no such route.
+            needed = None
         return keys.authorize(key, needed)
+
+    def _has_route(self, scope: Scope) -> bool:
+        # Asked of the routes themselves, so that what is answered is what would be called.
+        return any(
+            route.matches(dict(scope))[0] is not Match.NONE for route in self._app.router.routes
+        )
 
     async def _admit(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, answer.send)
             return
-        admission = self._guarding.admission
+        entry = _Entry(self._guarding.admission, scope, receive)
         try:
-            admission.enter()
+            entry.begin()
         except EvenstoreError as exc:
             await self._refuse(exc, scope, receive, answer)
             return
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, entry.receive, answer.send)
         finally:
-            admission.leave()
+            entry.end()
 
     async def _refuse(
         self, error: EvenstoreError, scope: Scope, receive: Receive, answer: _Answer
@@ -138,6 +154,39 @@ def _route_of(scope: Scope) -> str:
     # A route does not know the prefix it was included with; the prefix is plain text.
     own = template.split("/")[1:]
     return "/".join([*path.split("/")[: -len(own)], *own])
+
+
+class _Entry:
+    """Takes a request's place among those under way, and gives it back."""
+
+    def __init__(self, admission: Admission, scope: Scope, receive: Receive) -> None:
+        method, path = scope["method"], scope["path"]
+        self._awaits_body = method not in SAFE_METHODS
+        is_read = not self._awaits_body or path in READ_PATHS
+        self._enter = admission.enter if is_read else admission.enter_write
+        self._leave = admission.leave if is_read else admission.leave_write
+        self._receive = receive
+        self._is_in = False
+
+    def begin(self) -> None:
+        """Take the place, or see that there is one: to refuse early spares the body."""
+        self._enter()
+        if self._awaits_body:
+            self._leave()
+        else:
+            self._is_in = True
+
+    def end(self) -> None:
+        if self._is_in:
+            self._leave()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        is_whole = message["type"] == "http.request" and not message.get("more_body", False)
+        if is_whole and not self._is_in:
+            self._enter()
+            self._is_in = True
+        return message
 
 
 class _Answer:

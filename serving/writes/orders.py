@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView, OnDemandFeatureView
 from feast.errors import FeatureViewNotFoundException
 
 from evenstore.clock import clock_from_environment, us_to_datetime
@@ -39,6 +39,8 @@ logger = logging.getLogger("evenstore.serving")
 
 _Input = TypeVar("_Input")
 _Output = TypeVar("_Output")
+
+_View = FeatureView | OnDemandFeatureView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PUSHED = WriteAnswer(HTTPStatus.OK, b"")
@@ -114,20 +116,28 @@ class WriteOrders:
                     if self._is_quick(order)
                     else await self._in_thread(read, order.body)
                 )
-                await asyncio.gather(*(self._queue.write(part) for part in rows.online))
+                if not rows.offline:
+                    await self._write_online(rows)
             # Not given up any more: half of it may be there.
             if rows.offline or rows.on_demand is not None:
                 await self._in_thread(self._pushes.write_with_feast, rows)
+            if rows.offline:
+                # Last: what only the offline store has, a materialization loads.
+                await self._write_online(rows)
         except TimeoutError as exc:
             msg = f"the rows were not written within {order.patience_s:g} s"
             raise OnlineStoreTimeoutError(msg) from exc
         finally:
             self._n_waiting -= 1
 
+    async def _write_online(self, rows: CheckedRows) -> None:
+        await asyncio.gather(*(self._queue.write(part) for part in rows.online))
+
     def _is_quick(self, order: WriteOrder) -> bool:
         # A change of thread takes longer than to check a few rows; a registry on another machine
-        # may take seconds.
-        return self._registry.is_file and len(order.body) <= _FEW_BYTES
+        # may take seconds, and offline rows are checked against files.
+        is_short = len(order.body) <= _FEW_BYTES
+        return self._registry.is_file and is_short and b"offline" not in order.body
 
     async def _in_thread(self, function: Callable[[_Input], _Output], argument: _Input) -> _Output:
         loop = asyncio.get_running_loop()
@@ -176,6 +186,7 @@ class WriteOrders:
             try:
                 parsed = store._validate_materialize_version(version, asked)  # noqa: SLF001
                 chosen = store._get_feature_views_to_materialize(asked, version=parsed)  # noqa: SLF001
+                chosen = _loadable(chosen, is_asked=asked is not None)
             except FeatureViewNotFoundException as exc:
                 known = [*catalogue.views, *catalogue.on_demand]
                 missing = [name for name in asked or [] if name not in known]
@@ -183,6 +194,16 @@ class WriteOrders:
             except ValueError as exc:  # So Feast calls a view that cannot be loaded.
                 raise InvalidRequestError(str(exc), hint="name other views") from exc
         return tuple(view.name for view in chosen)
+
+
+def _loadable(views: Sequence[_View], *, is_asked: bool) -> list[_View]:
+    """Leave out on-demand views with request data, which no source has; refuse them if named."""
+    loadable = [view for view in views if not getattr(view, "source_request_sources", None)]
+    if is_asked and len(loadable) < len(views):
+        names = ", ".join(f"`{view.name}`" for view in views if view not in loadable)
+        msg = f"no source has the request data of {names}: it cannot be materialized"
+        raise InvalidRequestError(msg, hint="write its rows with POST /write-to-online-store")
+    return loadable
 
 
 def _refusal(error: EvenstoreError) -> WriteAnswer:

@@ -10,21 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from evenstore.clock import format_us
 from evenstore.codec.feast_nested import round_to_float32
 from evenstore.codec.feast_value import value_encoder
 from evenstore.codec.rows import RowBatch, RowInstants
 from evenstore.dtypes import Dtype
-from evenstore.errors import FutureRowError
 from evenstore.schema.model import FeatureViewSchema
 from evenstore.semantics import Origin
-from serving.errors import InvalidRequestError
 from serving.writes.frame import Frame
-from serving.writes.values import BadValueError, is_cells, read_instants, read_values, to_array
+from serving.writes.reading import FrameReading, refuse_future
+from serving.writes.values import is_cells, to_array
 
 __all__ = ["PushedRows", "RowColumns"]
-
-_SEND_ALL = "every row needs all join keys, all features of the view and its event timestamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class PushedRows:
                 its first bad row.
             FutureRowError: A row is later than accepted.
         """
-        reading = _Reading(frame)
+        reading = FrameReading(frame)
         view = columns.view
         keys = [reading.values(key.name, key.dtype, is_key=True) for key in view.join_keys]
         features = [reading.values(field.name, field.dtype) for field in view.features]
@@ -84,7 +80,7 @@ class PushedRows:
             created_us = reading.instants(columns.created, is_nullable=True)
         reading.refuse(view.name)
         instants = [instant for instant in event_us if instant is not None]
-        _refuse_future(instants, columns, latest_us)
+        refuse_future(event_us, view.name, columns.event, latest_us=latest_us)
         return PushedRows(view, keys, features, instants, created_us)
 
     @staticmethod
@@ -164,59 +160,6 @@ class PushedRows:
             (0,) if created_us is None else (1, created_us),
             *(_rank_value(column[row_idx], field.dtype) for field, column in named),
         )
-
-
-class _Reading:
-    """Reads columns of a frame and collects what is wrong with them."""
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._problems: list[dict[str, str]] = []
-
-    def values(self, name: str, dtype: Dtype, *, is_key: bool = False) -> list[Any]:
-        column = self._column(name)
-        if is_key and None in column:
-            self._note(name, BadValueError(column.index(None), "null: a null key names no entity"))
-            return []
-        try:
-            return read_values(column, dtype)
-        except BadValueError as exc:
-            self._note(name, exc)
-            return []
-
-    def instants(self, name: str, *, is_nullable: bool) -> list[int | None]:
-        try:
-            return read_instants(self._column(name), is_nullable=is_nullable)
-        except BadValueError as exc:
-            self._note(name, exc)
-            return []
-
-    def refuse(self, view_name: str) -> None:
-        """Raise an error that names every problem found; the message names the first."""
-        if self._problems:
-            first = self._problems[0]
-            msg = f"{view_name}: `{first['where']}`: {first['problem']}"
-            raise InvalidRequestError(msg, hint=_SEND_ALL, problems=self._problems)
-
-    def _column(self, name: str) -> list[Any]:
-        column = self._frame.columns.get(name)
-        if column is None:
-            problem = {"where": f"df.{name}", "problem": "the column is missing"}
-            if problem not in self._problems:
-                self._problems.append(problem)
-            return []
-        return column
-
-    def _note(self, name: str, bad: BadValueError) -> None:
-        self._problems.append({"where": f"df.{name}[{bad.row_idx}]", "problem": bad.problem})
-
-
-def _refuse_future(event_us: Sequence[int], columns: RowColumns, latest_us: int) -> None:
-    last_us = max(event_us, default=latest_us)
-    if last_us > latest_us:
-        where = f"`df.{columns.event}[{event_us.index(last_us)}]`"
-        msg = f"{columns.view.name}: {where} is {format_us(last_us)}, after now"
-        raise FutureRowError(msg, hint="it would hide the row that is valid until then")
 
 
 def _rank_value(value: Any, dtype: Dtype) -> tuple[Any, ...]:

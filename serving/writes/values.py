@@ -81,7 +81,8 @@ def read_instants(values: Sequence[Any], *, is_nullable: bool) -> list[int | Non
     """Check a column of event or created timestamps and return microseconds since 1970.
 
     Raises:
-        BadValueError: A value is no ISO 8601 text, or null where it must not be.
+        BadValueError: A value is no ISO 8601 text, null where it must not be, or outside the years
+            1 to 9999 in UTC.
     """
     instants: list[int | None] = []
     for row_idx, value in enumerate(values):
@@ -227,12 +228,16 @@ def _read_zoned(value: Any) -> datetime:
     instant = datetime.fromisoformat(value)
     if instant.tzinfo is None:
         raise ValueError
+    instant.astimezone(UTC)  # Refuses what lies outside the years 1 to 9999 in UTC.
     return instant
 
 
 def _read_iso(value: Any) -> datetime:
     instant = datetime.fromisoformat(value)
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=UTC)
+    # Refuses what lies outside the years 1 to 9999 in UTC.
+    return instant.astimezone(UTC)
 
 
 def _refuse(_value: Any) -> None:

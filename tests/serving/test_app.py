@@ -161,6 +161,27 @@ def test_liveness_and_feast_health_answer(worker: Running) -> None:
     assert (health.status_code, health.content) == (200, b"")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/health"])
+def test_probes_may_ask_for_the_head_alone(worker: Running, path: str) -> None:
+    with httpx.Client(base_url=worker.url, timeout=10) as client:
+        head = client.head(path)
+        whole = client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-type", "content-length"):
+            if name in whole.headers and path != "/readyz":
+                assert head.headers[name] == whole.headers[name]
+        # A body would be taken for the next answer.
+        assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/get-online-features/", "/healthz/", "/v1/feature-services/"])
+def test_a_path_is_not_redirected_to_another(worker: Running, path: str) -> None:
+    for method in ("GET", "POST"):
+        response = httpx.request(method, worker.url + path, timeout=10)
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "unknown-route"
+
+
 def test_openapi_describes_bodies_with_examples(worker: Running) -> None:
     document = worker.get("/openapi.json").json()
     assert set(document["paths"]) >= {"/get-online-features", "/healthz", "/readyz", "/health"}

@@ -96,6 +96,6 @@ def test_every_flag_reaches_the_settings(tmp_path: Path) -> None:
         access_log="sampled",
         max_in_flight=2,
         writer_timeout_s=3,
-        api_keys_path=str(keys.resolve()),
+        api_keys_path=str(keys),
         limits=Limits(max_receive_s=4, max_head_bytes=5),
     )

@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from serving.listener import bind_socket, start_listening
+from serving.settings import GatewaySettings
+from serving.supervisor import gateway_folder
 from tests.serving import rows
 from tests.serving.processes import (
     Running,
@@ -111,12 +113,13 @@ def check_drain(gateway: Running) -> None:
         gateway.post(REQUEST)
 
 
-def test_gateway_starts_from_the_last_good_schema_and_leaves_no_orphan(
+def test_gateway_starts_from_the_last_good_schema_and_ends_when_interrupted(
     stack: Stack, repo: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    (home / "serving").mkdir(parents=True)
-    shutil.copy(stack.schema_path, home / "serving" / "tiny.schema.json")
+    folder = gateway_folder(GatewaySettings(repo, home))
+    folder.mkdir(parents=True)
+    shutil.copy(stack.schema_path, folder / "tiny.schema.json")
     (repo / "registry.db").unlink()
     with run_gateway(repo, home) as gateway:
         assert "starting from the last good schema" in gateway.log
@@ -126,8 +129,9 @@ def test_gateway_starts_from_the_last_good_schema_and_leaves_no_orphan(
         wait_until(lambda: "the registry can be read again" in gateway.log, "the registry is back")
         assert gateway.get("/readyz").json()["schema_source"] == "registry"
         workers = gateway.children()
-        gateway.process.kill()
-        wait_until(lambda: not any(is_alive(pid) for pid in workers), "the workers end")
+        gateway.process.send_signal(signal.SIGINT)
+        assert gateway.process.wait(timeout=30) == 0
+        assert not any(is_alive(pid) for pid in workers)
 
 
 def test_busy_port_is_named(repo: Path, tmp_path: Path) -> None:
@@ -138,11 +142,3 @@ def test_busy_port_is_named(repo: Path, tmp_path: Path) -> None:
     assert f"error: port {port} on 127.0.0.1 is taken" in said
     assert "hint: " in said
     assert not (tmp_path / "home").exists()
-
-
-def test_interrupt_ends_the_gateway_like_the_stop_signal(repo: Path, tmp_path: Path) -> None:
-    with run_gateway(repo, tmp_path / "home") as gateway:
-        workers = gateway.children()
-        gateway.process.send_signal(signal.SIGINT)
-        assert gateway.process.wait(timeout=30) == 0
-        assert not any(is_alive(pid) for pid in workers)

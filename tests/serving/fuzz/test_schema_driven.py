@@ -32,7 +32,7 @@ from tests.support.scale import scaled
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
-N_EXAMPLES = scaled(12, 500)
+N_EXAMPLES = scaled(10, 500)
 """Per route and kind of request."""
 
 PATH = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -11,29 +11,40 @@ from feast import Entity, FeatureService, PushSource
 from feast.types import Float64, Int64, String
 from feast.value_type import ValueType
 
-from tests.serving.processes import Running, run_gateway, wait_until
+from tests.serving.processes import Running, is_alive, run_gateway, wait_until
 from tests.serving.redis_process import RedisProcess
 from tests.support.feast_repo import FeastRepo
 
 
-@pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A gateway as `evenstore-serve` starts it, with everything that the lookup guide names."""
+@pytest.fixture(scope="package")
+def gateway_repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeastRepo]:
+    """Everything that the lookup guide names, before a Redis that is still empty."""
     folder = tmp_path_factory.mktemp("gateway")
     redis_process = RedisProcess(folder / "redis")
     redis_process.start()
     try:
-        repo = _write_repo(folder / "repo", redis_process.url)
-        with run_gateway(repo, folder / "home") as running:
-            # Lookups are served from the first moment; writes when Feast is imported.
-            wait_until(lambda: _takes_pushes(running), "the gateway takes pushes")
-            yield running
+        yield _write_repo(FeastRepo(folder / "repo", redis_url=redis_process.url, project="shop"))
     finally:
         redis_process.kill()
 
 
-def _write_repo(folder: Path, redis_url: str) -> Path:
-    repo = FeastRepo(folder, redis_url=redis_url, project="shop")
+@pytest.fixture(scope="package")
+def gateway(gateway_repo: FeastRepo) -> Iterator[Running]:
+    """A gateway as `evenstore-serve` starts it; killed at the end, it must leave nobody."""
+    with run_gateway(gateway_repo.path, gateway_repo.path.with_name("home")) as running:
+        # Nothing is started for writes before somebody writes.
+        assert not _writers_of(running)
+        # Lookups are served from the first moment; writes when Feast is imported.
+        wait_until(lambda: _takes_pushes(running), "the gateway takes pushes")
+        yield running
+        family = running.children()
+        assert len(_writers_of(running)) == 1
+        assert len(family) > 1
+        running.process.kill()
+        wait_until(lambda: not any(is_alive(pid) for pid in family), "all processes end")
+
+
+def _write_repo(repo: FeastRepo) -> FeastRepo:
     customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.INT64)
     activity = repo.view(
         "customer_activity",
@@ -51,7 +62,7 @@ def _write_repo(folder: Path, redis_url: str) -> Path:
         "customer_activity", pa.table({**stamps, "orders_30d": [1], "spend_30d": [0.5]})
     )
     repo.write_rows("customer_profile", pa.table({**stamps, "country": ["France"]}))
-    return repo.path
+    return repo
 
 
 def _takes_pushes(gateway: Running) -> bool:
@@ -63,3 +74,12 @@ def _takes_pushes(gateway: Running) -> bool:
     }
     body = {"push_source_name": "activity_push", "df": frame}
     return httpx.post(f"{gateway.url}/push", json=body, timeout=60).is_success
+
+
+def _writers_of(gateway: Running) -> list[int]:
+    return [pid for pid in gateway.children() if "serving.writes.writer" in _command_of(pid)]
+
+
+def _command_of(pid: int) -> str:
+    listed = ["ps", "-o", "args=", "-p", str(pid)]
+    return subprocess.run(listed, capture_output=True, text=True, check=False).stdout

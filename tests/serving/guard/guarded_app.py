@@ -126,7 +126,7 @@ def _app(guarding: Guarding, limits: Limits, place: Place, gate: Gate) -> FastAP
             with suppress(asyncio.CancelledError):
                 await task
 
-    app = FastAPI(lifespan=lifespan)
+    app = FastAPI(lifespan=lifespan, redirect_slashes=False)
     app.add_middleware(BodyLimit, max_body_bytes=limits.max_body_bytes)
     install_error_handlers(app)
     app.include_router(telemetry_routes(guarding.metrics, place))
@@ -148,8 +148,15 @@ def _answering(gate: Gate) -> APIRouter:
         return Response(await request.body())
 
     @router.post("/push")
-    async def push() -> str:
+    async def push(request: Request) -> str:
+        await request.body()
         return "pushed"
+
+    @router.post("/materialize")
+    async def materialize(request: Request) -> str:
+        await request.body()
+        await gate.opened.wait()
+        return "materialized"
 
     @router.get("/slow")
     async def slow() -> str:

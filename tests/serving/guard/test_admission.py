@@ -17,3 +17,18 @@ def test_as_many_as_allowed_are_under_way() -> None:
     admission.leave()
     admission.enter()
     assert (admission.in_flight, admission.n_shed) == (2, 1)
+
+
+def test_writes_and_lookups_have_places_of_their_own() -> None:
+    admission = Admission(1)
+    admission.enter_write()
+    admission.enter()
+    with pytest.raises(OverloadedError, match="1 writes"):
+        admission.enter_write()
+    with pytest.raises(OverloadedError, match="1 requests"):
+        admission.enter()
+    assert (admission.in_flight, admission.n_writes, admission.n_shed) == (2, 1, 2)
+    admission.leave_write()
+    with pytest.raises(OverloadedError):
+        admission.enter()
+    admission.enter_write()

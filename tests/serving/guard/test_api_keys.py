@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,21 @@ from pathlib import Path
 import pytest
 
 from evenstore.errors import ConfigurationError
+from serving.cli import _parser, _settings
 from serving.errors import AccessDeniedError, NotAuthenticatedError
-from serving.guard.api_keys import ApiKeys, presented_key
+from serving.guard.api_keys import GRACE_S, ApiKeys, presented_key
 from serving.guard.key_file import create_key, revoke_key
 from tests.serving.loggers import lines_reach
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds that a test lets pass."""
+
+    now_s: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 @dataclass(slots=True)
@@ -112,11 +123,69 @@ def test_a_file_that_cannot_be_used_keeps_the_old_keys_and_is_told_once(
         path.unlink()
     else:
         path.chmod(0o666)
-        os.utime(path, (1, 1))
     keys.refresh()
     keys.refresh()
     assert keys.authorize(key.encode(), "read") == "reader"
     assert caplog.text.count("keeping the API keys as they were") == 1
+
+
+@pytest.mark.parametrize("breakage", ["broken", "gone", "writable", "dangling"])
+def test_no_key_outlasts_its_file_for_long(
+    path: Path, clock: SteppedClock, breakage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, key = create_key(path, "reader", ["read"], clock)
+    link, elsewhere = path.with_name("link.json"), path.with_name("elsewhere.json")
+    link.symlink_to(path.name)
+    stopwatch = Stopwatch()
+    keys = ApiKeys(link, clock, monotonic_s=stopwatch)
+    stopwatch.now_s += 10_000
+    keys.refresh()
+    text = path.read_text()
+    if breakage == "broken":
+        path.write_text('{"keys": [')
+    elif breakage == "gone":
+        path.unlink()
+    elif breakage == "writable":
+        path.chmod(0o666)
+    else:
+        path.rename(elsewhere)
+    stopwatch.now_s += GRACE_S - 1
+    keys.refresh()
+    assert keys.authorize(key.encode(), "read") == "reader"
+    stopwatch.now_s += 1
+    keys.refresh()
+    keys.refresh()
+    with pytest.raises(NotAuthenticatedError):
+        keys.authorize(key.encode(), "read")
+    assert caplog.text.count("no API key is valid until their file can be used") == 1
+    if breakage == "dangling":
+        elsewhere.rename(path)
+    else:
+        path.write_text(text)
+        path.chmod(0o600)
+    keys.refresh()
+    assert keys.authorize(key.encode(), "read") == "reader"
+
+
+def test_a_file_behind_links_is_followed_as_secrets_are_mounted(
+    tmp_path: Path, clock: SteppedClock
+) -> None:
+    for folder in ("v1", "v2"):
+        _, kept = create_key(tmp_path / folder / "keys.json", "kept", ["read"], clock)
+    _, revoked = create_key(tmp_path / "v1" / "keys.json", "revoked", ["read"], clock)
+    (tmp_path / "data").symlink_to("v1")
+    path = tmp_path / "keys.json"
+    path.symlink_to("data/keys.json")
+    arguments = _parser().parse_args(["--repo", str(tmp_path), "--api-keys", str(path)])
+    keys = ApiKeys(Path(_settings(arguments).api_keys_path or ""), clock)
+    assert keys.authorize(revoked.encode(), "read") == "revoked"
+    (tmp_path / "data.new").symlink_to("v2")
+    (tmp_path / "data.new").rename(tmp_path / "data")
+    shutil.rmtree(tmp_path / "v1")
+    keys.refresh()
+    assert keys.authorize(kept.encode(), "read") == "kept"
+    with pytest.raises(NotAuthenticatedError):
+        keys.authorize(revoked.encode(), "read")
 
 
 def test_a_file_that_anyone_reads_is_warned_of(

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -121,3 +125,81 @@ def test_the_mode_counts(tmp_path: Path) -> None:
     path.chmod(0o602)
     with pytest.raises(ConfigurationError, match="can write"):
         read_records(path)
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    real, link = tmp_path / "real" / "keys.json", tmp_path / "link.json"
+    link.symlink_to("real/keys.json")
+    create_key(link, "one", ["read"], CLOCK)
+    create_key(link, "two", ["read"], CLOCK)
+    revoke_key(link, "one")
+    assert link.is_symlink()
+    assert [record.name for record in read_records(real)] == ["two"]
+    assert [item.name for item in real.parent.iterdir()] == ["keys.json"]
+
+
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    link = tmp_path / "keys.json"
+    link.symlink_to("keys.json")
+    for act in (lambda: read_records(link), lambda: revoke_key(link, "one")):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            act()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o660])
+def test_the_mode_stays_whatever_the_umask(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "keys.json"
+    create_key(path, "one", ["read"], CLOCK)
+    path.chmod(mode)
+    before = os.umask(0o077)
+    try:
+        create_key(path, "two", ["read"], CLOCK)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        revoke_key(path, "two")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_owner_and_group_stay(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    create_key(path, "one", ["read"], CLOCK)
+    path.chmod(0o640)
+    os.chown(path, OTHER_ID, OTHER_ID + 1)
+    create_key(path, "two", ["read"], CLOCK)
+    revoke_key(path, "one")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid) == (OTHER_ID, OTHER_ID + 1)
+    assert stat.S_IMODE(status.st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_an_owner_that_cannot_be_kept_is_told_and_nothing_is_changed() -> None:
+    # Not below `tmp_path`, which only its owner may enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        path = folder / "keys.json"
+        record, _ = create_key(path, "one", ["read"], CLOCK)
+        path.chmod(0o644)
+        with (
+            another_user(),
+            pytest.raises(ConfigurationError, match=r"was not changed: its owner.*\n\nhint: run"),
+        ):
+            revoke_key(path, "one")
+        assert read_records(path) == (record,)
+        assert list(folder.iterdir()) == [path]
+
+
+OTHER_ID = 65_534
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    before = os.geteuid()
+    os.seteuid(OTHER_ID)
+    try:
+        yield
+    finally:
+        os.seteuid(before)

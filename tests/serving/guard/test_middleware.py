@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +14,7 @@ import pytest
 from evenstore.clock import SystemClock
 from serving.guard.key_file import create_key, revoke_key
 from serving.logs import configure_logging
-from tests.serving.guard.guarded_app import Served, make_guarding, serve
+from tests.serving.guard.guarded_app import LIMITS, Served, make_guarding, serve
 from tests.serving.loggers import loggers_as_before
 from tests.serving.processes import wait_until
 
@@ -39,9 +42,8 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, di
         ("GET", "/v1/feature-services/a", "read"),
         ("POST", "/push", "write"),
         ("GET", "/metrics", "admin"),
-        ("GET", "/no-such-route", "read"),
-        ("POST", "/no-such-route", "write"),
         ("DELETE", "/push", "write"),
+        ("DELETE", "/v1/feature-services/a", "write"),
     ],
 )
 def test_each_route_needs_its_scope(
@@ -62,6 +64,40 @@ def test_each_route_needs_its_scope(
     assert response.json()["error"]["code"] == "not-authenticated"
     assert response.headers["www-authenticate"] == "Bearer"
     assert httpx.request(method, served.url + path).status_code == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/no-such-route", "/get-online-features/", "/push/", "/v1/feature-services/a/", "/v1"]
+)
+def test_where_no_route_is_any_key_is_told_so(
+    keyed: tuple[Served, dict[str, str]], method: str, path: str
+) -> None:
+    served, keys = keyed
+    for key in keys.values():
+        response = httpx.request(method, served.url + path, headers=bearer(key))
+        assert response.status_code == 404
+        assert method == "HEAD" or response.json()["error"]["code"] == "unknown-route"
+    assert httpx.request(method, served.url + path, headers=bearer("evs_no")).status_code == 401
+    assert httpx.request(method, served.url + path).status_code == 401
+
+
+@pytest.mark.parametrize("method", ["POST", "post", "PUT", "GET"])
+def test_paths_like_those_that_write_do_not_write_with_a_key_that_reads(
+    keyed: tuple[Served, dict[str, str]], method: str
+) -> None:
+    served, keys = keyed
+    like = "/push /push/ //push /./push /x/../push /PUSH /push%2f /%70ush /push%00 /push; /push?a=b"
+    for path in like.split():
+        for key in (keys["read"], keys["admin"]):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=20) as opened:
+                # Not by a client that tidies paths up.
+                opened.sendall(
+                    f"{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+                    f"x-api-key: {key}\r\ncontent-length: 0\r\n\r\n".encode()
+                )
+                answer = b"".join(iter(lambda: opened.recv(65_536), b""))
+            assert answer.split(b" ")[1] in {b"400", b"403", b"404", b"405"}, path
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/docs", "/openapi.json"])
@@ -123,6 +159,49 @@ def test_beyond_its_bound_a_worker_sheds_and_still_serves() -> None:
         assert taken == [200, 200]
         assert httpx.post(f"{served.url}/get-online-features", content=b"{}").text == "{}"
         assert (admission.in_flight, admission.n_shed) == (0, 20)
+
+
+@pytest.mark.parametrize("path", ["/push", "/get-online-features"])
+def test_who_never_finishes_a_body_takes_nobodys_place(path: str) -> None:
+    limits = replace(LIMITS, max_receive_s=30.0)
+    with serve(make_guarding(max_in_flight=2), limits=limits) as served, ExitStack() as stack:
+        for _ in range(4):
+            opened = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+            stack.enter_context(opened)
+            opened.sendall(
+                f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{{".encode()
+            )
+        with httpx.Client(base_url=served.url) as client:
+            for _ in range(5):
+                assert client.get("/v1/feature-services/a").status_code == 200
+                assert client.post("/get-online-features", content=b"{}").status_code == 200
+                assert client.post("/push", content=b"{}").status_code == 200
+        admission = served.guarding.admission
+        assert (admission.in_flight, admission.n_shed) == (0, 0)
+        # Those that do finish are answered.
+        opened.sendall(b"12345678")
+        assert opened.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_materialization_takes_no_lookups_place() -> None:
+    with serve(make_guarding(max_in_flight=1)) as served:
+        done: list[int] = []
+        url = f"{served.url}/materialize"
+        run = threading.Thread(
+            target=lambda: done.append(httpx.post(url, content=b"{}", timeout=30).status_code)
+        )
+        run.start()
+        admission = served.guarding.admission
+        wait_until(lambda: admission.in_flight == 1, "it is under way")
+        assert httpx.post(f"{served.url}/get-online-features", content=b"{}").status_code == 200
+        shed = httpx.post(f"{served.url}/push", content=b"{}")
+        assert shed.status_code == 503
+        assert "1 writes are under way" in shed.json()["error"]["message"]
+        served.gate.open()
+        run.join(10)
+        assert done == [200]
+        assert httpx.post(f"{served.url}/push", content=b"{}").status_code == 200
+        assert (admission.in_flight, admission.n_writes, admission.n_shed) == (0, 0, 1)
 
 
 def test_failures_give_their_place_back() -> None:

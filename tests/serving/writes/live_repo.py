@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from feast.types import Array, Bytes, Float32, Float64, Int64, Json, Map, String
 from feast.value_type import ValueType
 
 from evenstore.schema.model import Layout
+from serving.writes.orders import WriteOrders
 from serving.writes.settings import WriterSettings
-from serving.writes.wire import WriteOrder
+from serving.writes.wire import WriteAnswer, WriteOrder
 from tests.support.feast_repo import FeastRepo
 
 NOW = datetime.now(tz=UTC)
@@ -119,3 +121,20 @@ def lookup(repo: FeastRepo, *features: str, driver_id: int = 1) -> list[Any]:
     )
     values = answer.to_dict()
     return [values[feature.partition(":")[2]][0] for feature in features]
+
+
+def carry_out(runner: asyncio.Runner, repo: FeastRepo, *orders: WriteOrder) -> list[WriteAnswer]:
+    """Carry out requests at once, as one writer does."""
+
+    async def all_of_them() -> list[WriteAnswer]:
+        writer = WriteOrders(settings(repo))
+        return await asyncio.gather(*(writer.carry_out(order) for order in orders))
+
+    return runner.run(all_of_them())
+
+
+def carry_out_one(
+    runner: asyncio.Runner, repo: FeastRepo, order: WriteOrder
+) -> tuple[int, dict[str, Any]]:
+    (answer,) = carry_out(runner, repo, order)
+    return answer.status, orjson.loads(answer.body)["error"] if answer.status >= 400 else {}

@@ -8,12 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-import pyarrow.parquet as pq
 import pytest
 from feast import PushSource
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Int64
 
 from serving.writes.orders import WriteOrders
@@ -23,34 +19,18 @@ from tests.serving.writes.live_repo import (
     DRIVER,
     EVENT,
     NOW,
+    carry_out,
+    carry_out_one,
     frame,
     lookup,
     push,
     settings,
-    source_rows,
     write,
     write_live_repo,
 )
 from tests.support.feast_repo import FeastRepo
 
 pytestmark = pytest.mark.redis
-
-
-def carry_out(runner: asyncio.Runner, repo: FeastRepo, *orders: WriteOrder) -> list[WriteAnswer]:
-    """Carry out requests at once, as one writer does."""
-
-    async def all_of_them() -> list[WriteAnswer]:
-        writer = WriteOrders(settings(repo))
-        return await asyncio.gather(*(writer.carry_out(order) for order in orders))
-
-    return runner.run(all_of_them())
-
-
-def carry_out_one(
-    runner: asyncio.Runner, repo: FeastRepo, order: WriteOrder
-) -> tuple[int, dict[str, Any]]:
-    (answer,) = carry_out(runner, repo, order)
-    return answer.status, orjson.loads(answer.body)["error"] if answer.status >= 400 else {}
 
 
 def test_pushed_row_is_found_in_every_view_of_its_source(
@@ -133,52 +113,6 @@ def test_repeated_and_older_pushes_change_nothing(runner: asyncio.Runner, repo: 
     for df in (frame(2), frame(1, event=EVENT - timedelta(seconds=1)), frame(2)):
         assert carry_out_one(runner, repo, push(df))[0] == 200
     assert lookup(repo, "stats:trips") == [2]
-
-
-@pytest.mark.parametrize("to", ["offline", "online_and_offline"])
-def test_offline_rows_become_a_file_of_the_source(
-    runner: asyncio.Runner, repo: FeastRepo, to: str
-) -> None:
-    repo.write_rows("stats", source_rows(1, driver_id=7))
-    assert carry_out_one(runner, repo, push(frame(2**53 + 1, 3), to=to)) == (200, {})
-    tables = [pq.read_table(path) for path in Path(repo.data / "stats").glob("*.parquet")]
-    # Two views share the source, and each one's rows were asked for.
-    assert sorted(n for table in tables for n in table["trips"].to_pylist()) == [
-        1,
-        *[3] * 2,
-        *[2**53 + 1] * 2,
-    ]
-    assert lookup(repo, "stats:trips") == [None if to == "offline" else 2**53 + 1]
-
-
-def test_nothing_is_written_where_one_store_would_refuse(
-    runner: asyncio.Runner, repo: FeastRepo
-) -> None:
-    df = frame(1) | {"created": ["soon"]}
-    status, error = carry_out_one(runner, repo, push(df, to="online_and_offline"))
-    assert (status, error["code"]) == (422, "invalid-request")
-    assert lookup(repo, "stats:trips") == [None]
-    assert not (repo.data / "stats").exists()
-
-
-@pytest.mark.parametrize("is_transformed", [False, True])
-def test_stored_on_demand_view_is_computed_on_write(
-    runner: asyncio.Runner, repo: FeastRepo, *, is_transformed: bool
-) -> None:
-    inputs = {"driver_id": [1], "trips": [1], "rating": [0.5], "amount": [4.0]}
-    df = {"driver_id": [1], "score": [2.0]} if is_transformed else inputs
-    order = write("score", df, transform_on_write=not is_transformed)
-    assert carry_out_one(runner, repo, order) == (200, {})
-    assert _stored_score(repo) == 2.0
-
-
-def _stored_score(repo: FeastRepo) -> float:
-    store = repo.store()
-    view: Any = store.get_on_demand_feature_view("score")
-    key = EntityKey(join_keys=["driver_id"], entity_values=[Value(int64_val=1)])
-    online: Any = store._get_provider().online_store
-    ((_, values),) = online.online_read(store.config, view, [key], ["score"])
-    return float(values["score"].double_val)
 
 
 def _without(name: str) -> dict[str, Any]:

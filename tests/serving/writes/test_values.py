@@ -77,6 +77,8 @@ def test_values_are_those_of_the_declared_type(dtype: str, given: Any, expected:
         ("Decimal", 12.5),
         ("ScalarMap", {"1": 2}),
         ("ZonedTimestamp", "2026-01-02T03:04:05"),
+        ("ZonedTimestamp", "9999-12-31T23:59:59-14:00"),
+        ("UnixTimestamp", "0001-01-01T00:00:00+14:00"),
     ],
 )
 def test_nothing_is_cast(dtype: str, given: Any) -> None:
@@ -99,7 +101,10 @@ def test_instants_without_a_zone_are_in_utc() -> None:
     assert set(read_instants(texts, is_nullable=False)) == {1767323045000000}
 
 
-@pytest.mark.parametrize("given", [None, 1767323045, "soon", True, ["2026-01-02"]])
+_OUTSIDE = ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"]
+
+
+@pytest.mark.parametrize("given", [None, 1767323045, "soon", True, ["2026-01-02"], *_OUTSIDE])
 def test_other_event_timestamps_are_refused(given: Any) -> None:
     with pytest.raises(BadValueError):
         read_instants([given], is_nullable=False)
