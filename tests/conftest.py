@@ -18,6 +18,9 @@ from evenstore.redis_server import RedisServer, embedded_redis
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("ci")
 
+# Threads of scikit-learn that wait for work shall not burn the core that another process needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep tests that share a fixture of their module in one process, which sets it up once."""

@@ -147,7 +147,7 @@ def _other_futures(draw: st.DrawFn, lines: Lines, now: datetime) -> Lines:
     return [*other, *added, *({**new, **now_itself} for new in added)]
 
 
-@_settings(4, 40)
+@_settings(3, 40)
 @given(data=st.data(), lines=worlds_of(DAYS), incidents=incidents_on(DAYS))
 def test_no_future_moves_a_vector_of_the_past(
     shop: Shop, data: st.DataObject, lines: Lines, incidents: Incidents
@@ -209,7 +209,7 @@ def _telling_instants(incidents: Incidents) -> list[datetime]:
     return [at for each in us for at in (us_to_datetime(each) - MOMENT, us_to_datetime(each))]
 
 
-@_settings(4, 40)
+@_settings(3, 40)
 @given(data=st.data(), lines=worlds_of(DAYS), incidents=incidents_on(DAYS))
 def test_a_backfill_says_what_was_known(
     shop: Shop, data: st.DataObject, lines: Lines, incidents: Incidents

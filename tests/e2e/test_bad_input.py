@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from demo.shop.schema import SHOP_SCHEMA
-from tests.e2e.walkthrough import SMALL, left_running, run_demo, start_demo
+from tests.e2e.walkthrough import SMALL, call_demo, left_running, run_demo, start_demo
 from tests.repo.sources import ROOT
 from tests.support.redis_process import wait_until
 from tests.support.scale import full_only, scaled
@@ -53,7 +53,7 @@ def test_unusable_data_file_is_refused(
 ) -> None:
     data, home = tmp_path / "lines.parquet", tmp_path / "home"
     write(data)
-    refused = run_demo("run", home, "--data", str(data))
+    refused = call_demo("run", home, "--data", str(data))
     assert refused.returncode == 1
     assert said in refused.stderr
     assert "hint: " in refused.stderr
@@ -64,7 +64,7 @@ def test_unusable_data_file_is_refused(
 
 def test_unreachable_redis_is_named_without_its_password(tmp_path: Path) -> None:
     environ = {"EVENSTORE_REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}
-    refused = run_demo("run", tmp_path, environ=environ)
+    refused = call_demo("run", tmp_path, environ=environ)
     assert refused.returncode == 1
     assert "127.0.0.1:1" in refused.stderr
     assert "hunter2" not in refused.stderr + refused.stdout
@@ -107,7 +107,7 @@ def test_busy_port_stops_everything_again(tmp_path: Path) -> None:
 def test_second_demo_at_the_same_time_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "demo.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refused = run_demo("run", tmp_path)
+        refused = call_demo("run", tmp_path)
     assert refused.returncode == 1
     assert "another `make demo`" in refused.stderr
 
@@ -157,25 +157,25 @@ def test_home_that_no_walkthrough_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mine.pkl").write_text("kept")
     for command in ("run", "clean"):
-        refused = run_demo(command, tmp_path)
+        refused = call_demo(command, tmp_path)
         assert refused.returncode == 1
         assert "no walk-through made it" in refused.stderr
     assert (tmp_path / "models" / "mine.pkl").read_text() == "kept"
 
 
 def test_mistyped_data_costs_no_earlier_run(tmp_path: Path) -> None:
-    assert run_demo("stop", tmp_path).returncode == 0
+    assert call_demo("stop", tmp_path).returncode == 0
     (tmp_path / "registry.db").write_text("of an earlier run")
-    assert run_demo("run", tmp_path, "--data", str(tmp_path / "typo")).returncode == 1
+    assert call_demo("run", tmp_path, "--data", str(tmp_path / "typo")).returncode == 1
     assert (tmp_path / "registry.db").exists()
-    assert run_demo("clean", tmp_path).returncode == 0
+    assert call_demo("clean", tmp_path).returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.write_text("")
-    refused = run_demo("run", home)
+    refused = call_demo("run", home)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert "EVENSTORE_HOME" in refused.stderr

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
+from demo.__main__ import main
 from tests.repo.sources import ROOT
 
-__all__ = ["SMALL", "free_port", "left_running", "run_command", "run_demo", "start_demo"]
+__all__ = [
+    "SMALL",
+    "call_demo",
+    "free_port",
+    "left_running",
+    "run_command",
+    "run_demo",
+    "start_demo",
+]
 
 SMALL = ("--customers", "60", "--lines", "4000")
 """A small shop: every step is real, none takes long."""
@@ -32,6 +45,25 @@ def run_demo(
         timeout=_LIMIT_S,
         check=False,
     )
+
+
+def call_demo(
+    command: str, home: Path, *arguments: str, environ: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Do as `run_demo`, in this process: for commands that end before they start another."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with (
+            patch.dict(os.environ, _environment(home) | (environ or {})),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+        ):
+            code = main([command, *arguments])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess(command, code, stdout.getvalue(), stderr.getvalue())
 
 
 def start_demo(home: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
 import sys
-from pathlib import Path
+from importlib.metadata import entry_points
+from unittest.mock import patch
 
 from tests.repo.sources import ROOT
 
@@ -57,15 +59,17 @@ def render() -> str:
 
 
 def _help(command: tuple[str, ...]) -> str:
-    script = Path(sys.executable).parent / command[0]
-    done = subprocess.run(
-        [str(script), *command[1:], "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
-    )
-    return done.stdout.rstrip()
+    """Return what a command prints, without the second that a process of its own would take."""
+    (script,) = entry_points(group="console_scripts", name=command[0])
+    printed = io.StringIO()
+    with (
+        patch.object(sys, "argv", [*command, "--help"]),
+        patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        script.load()()
+    return printed.getvalue().rstrip()
 
 
 if __name__ == "__main__":

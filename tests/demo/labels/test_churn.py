@@ -198,7 +198,7 @@ def test_rows_equal_the_oracle_on_a_dirty_shop_and_the_report_adds_up(tmp_path: 
 
 
 @pytest.mark.slow
-@settings(max_examples=scaled(10, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(6, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=lines_around(),
     others=lines_around(),

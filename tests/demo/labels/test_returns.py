@@ -313,7 +313,7 @@ def test_rows_equal_the_oracle_on_a_dirty_shop(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=scaled(15, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(8, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=lines_around(),
     others=lines_around(),

@@ -182,7 +182,7 @@ def _files(draw: st.DrawFn) -> tuple[str, Callable[[datetime], str], list[dict[s
 
 @pytest.mark.slow
 @given(file=_files(), names=st.permutations(_NAMES), fraction=st.sampled_from(["", ".0"]))
-@settings(max_examples=scaled(100, 3_000), deadline=None)
+@settings(max_examples=scaled(60, 3_000), deadline=None)
 def test_what_pythons_csv_writes_is_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory,
     file: tuple[str, Callable[[datetime], str], list[dict[str, Any]]],

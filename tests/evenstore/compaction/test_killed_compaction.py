@@ -22,7 +22,7 @@ from tests.support.plain_source import PLAIN_VIEW, open_plain_source, plain_rows
 from tests.support.scale import scaled
 
 _N_FILES = 20
-_FILE_ROWS = 5_000
+_FILE_ROWS = scaled(2_500, 5_000)
 # What shows that a compaction reads, has written, has decided, publishes.
 _PHASES = (".compaction-*", ".compacted-*", "_compaction.json", "compacted-*")
 

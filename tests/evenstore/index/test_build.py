@@ -232,7 +232,7 @@ def test_killed_build_leaves_the_index_as_it_was(rows: Rows) -> None:
     expected = _expected(rows.folder)
     module = f"{__package__}.building_process"
     command = [sys.executable, "-m", module, str(rows.folder), str(rows.index)]
-    for _ in range(scaled(4, 40)):
+    for _ in range(scaled(2, 40)):
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"started\n"
