@@ -34,9 +34,9 @@ fault carries its `error`, and the others are answered.
 
 `Accept` chooses the form, with q-values: `application/json`, `application/msgpack` or
 `application/vnd.apache.arrow.stream`; `Content-Type` says whether the request is JSON or
-MessagePack. All forms have the same names. JSON writes bytes as base64 text, instants as RFC 3339
-text, and NaN and the infinities as the texts `NaN`, `Infinity` and `-Infinity`; MessagePack has
-binary, its timestamp extension (type -1) and floats. Arrow is one record batch of six structs,
+MessagePack. All forms have the same names. JSON and MessagePack write instants as RFC 3339 text;
+JSON writes bytes as base64 text, and NaN and the infinities as the texts `NaN`, `Infinity` and
+`-Infinity`; MessagePack has binary and floats. Arrow is one record batch of six structs,
 `keys` to `error`, in the declared types whatever rows are asked for; the fields before
 `feature_vectors` are JSON in the schema's metadata under `evenstore`. An int64 is exact in every
 form: a JSON reader that makes floats of numbers loses what is above 2^53."""

@@ -11,6 +11,7 @@ from benchmarks.commands import main
 from benchmarks.guard import Limits, run_guarded
 from benchmarks.results import read_results
 from tests.repo.sources import ROOT
+from tests.support.scale import full_only
 
 _WRONG = "tests.benchmarks.off_by_one"
 
@@ -75,6 +76,7 @@ def test_a_child_that_takes_too_much_memory_is_killed() -> None:
     assert ended.exit_code < 0
 
 
+@full_only
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_an_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:

@@ -7,11 +7,9 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import STOPPED, Shop
 from tests.e2e.console_blocks import Block, assert_prints, parse_console
 from tests.e2e.model_reports import assert_equal_reports
 from tests.e2e.walkthrough import free_port, left_running
@@ -33,7 +31,7 @@ BLOCKS = [
 ]
 
 
-def _run(command: str, environ: dict[str, str]) -> str:
+def run(command: str, environ: dict[str, str]) -> str:
     done = subprocess.run(
         shlex.split(command),
         cwd=ROOT,
@@ -47,41 +45,17 @@ def _run(command: str, environ: dict[str, str]) -> str:
     return done.stdout
 
 
-def _assert_serves(block: Block, shop: Shop) -> None:
-    """Compare with a small shop, which `make serve` of another size would print as well."""
-    (_, served), (_, stopped) = block.commands
-    assert_prints(shop.printed, served, any_number=True)
-    assert stopped == (STOPPED,)
-    environ = dict(os.environ) | {"PORT": "6599", "DATA": ""}
-    for name in ("serve", "stop"):
-        recipe = _run(f"make --just-print --no-print-directory {name}", environ).splitlines()
-        port = "--port 6599" if name == "serve" else ""
-        assert recipe[-1].split() == f".venv/bin/python -m demo {name} {port}".split()
-
-
 def test_readme_shows_the_commands_that_matter() -> None:
     commands = [command for block in BLOCKS for command, _ in block.commands]
     assert {"make demo", f"make demo DATA={DATA}", "make serve", "make stop"} <= set(commands)
 
 
-def _parameter(block: Block) -> Any:
-    if block.name == SERVE:
-        # Its group's one worker has the served shop of the everyday run.
-        return pytest.param(block, marks=pytest.mark.xdist_group("shop"))
-    return block
-
-
-@pytest.mark.parametrize("block", list(map(_parameter, BLOCKS)), ids=lambda block: block.name)
-def test_readme_command_prints_what_the_readme_says(
-    block: Block, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if block.name == SERVE and scaled(0, 1) == 0:
-        _assert_serves(block, request.getfixturevalue("shop"))
-        return
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+def test_readme_command_prints_what_the_readme_says(block: Block, tmp_path: Path) -> None:
     uses_real_data = DATA in block.name
     if uses_real_data and not REAL_DATA.exists():
         pytest.skip("the real data set is not beside this clone")
-    if block.name.startswith("make demo") and scaled(0, 1) == 0:
+    if block.name.startswith(("make demo", SERVE)) and scaled(0, 1) == 0:
         pytest.skip("runs in `make test-full`: minutes, of the steps that the served shop takes")
     # Without what `make test` hands down: a user's make is nobody's child.
     environ = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
@@ -89,12 +63,12 @@ def test_readme_command_prints_what_the_readme_says(
     environ |= {"EVENSTORE_HOME": str(tmp_path), "PORT": str(free_port())}
     try:
         for command, expected in block.commands:
-            printed = _run(command.replace(DATA, str(REAL_DATA)), environ)
+            printed = run(command.replace(DATA, str(REAL_DATA)), environ)
             assert_prints(printed, expected, any_number=not uses_real_data)
             if uses_real_data:
                 assert_equal_reports(tmp_path / "reports", COMMITTED_REPORTS)
             for curl in [line for line in printed.splitlines() if line.startswith("curl ")]:
-                assert _run(f"{curl} --fail-with-body", environ).startswith("{")
+                assert run(f"{curl} --fail-with-body", environ).startswith("{")
     finally:
         subprocess.run(["make", "stop"], cwd=ROOT, env=environ, check=True, capture_output=True)
     assert wait_until(lambda: left_running(tmp_path) == [])

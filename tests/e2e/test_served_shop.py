@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import struct
@@ -22,7 +23,9 @@ from evenstore.codec.packed_row import (
     view_id,
 )
 from evenstore.online.row_schemas import read_schemas, schemas_key
-from tests.e2e.conftest import Shop
+from tests.e2e.conftest import STOPPED, Shop
+from tests.e2e.console_blocks import assert_prints
+from tests.e2e.test_readme import BLOCKS, SERVE, run
 from tests.e2e.walkthrough import call_demo, run_command
 from tests.support.packed_entity import join_slots
 
@@ -50,6 +53,19 @@ def _check_parity(shop: Shop, report: Path) -> tuple[int, str, dict[str, Any]]:
 def _client(shop: Shop) -> redis.Redis:
     state = json.loads((shop.home / "redis/server.json").read_text())
     return redis.Redis.from_url(state["url"])
+
+
+def test_the_readme_shows_what_serving_prints(shop: Shop) -> None:
+    """A small shop's, which `make serve` of another size would print as well."""
+    (block,) = [each for each in BLOCKS if each.name == SERVE]
+    (_, served), (_, stopped) = block.commands
+    assert_prints(shop.printed, served, any_number=True)
+    assert stopped == (STOPPED,)
+    environ = dict(os.environ) | {"PORT": "6599", "DATA": ""}
+    for name in ("serve", "stop"):
+        recipe = run(f"make --just-print --no-print-directory {name}", environ).splitlines()
+        port = "--port 6599" if name == "serve" else ""
+        assert recipe[-1].split() == f".venv/bin/python -m demo {name} {port}".split()
 
 
 def test_each_printed_curl_command_works(shop: Shop) -> None:

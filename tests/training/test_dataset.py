@@ -19,6 +19,7 @@ from evenstore.errors import (
     TrainingError,
 )
 from evenstore.semantics import Knowledge
+from tests.support.scale import full_only
 from tests.training.samples import (
     DAY_US,
     JoinedRows,
@@ -90,6 +91,7 @@ def test_streamed_file_and_kept_table_are_the_same_bytes(
     assert streamed.manifest == kept.manifest == DatasetFile(tmp_path / "kept").manifest
 
 
+@full_only
 @pytest.mark.slow
 def test_another_process_writes_the_same_bytes(
     feature_repo: Path, entity_rows_path: Path, tmp_path: Path

@@ -39,8 +39,8 @@ from tests.support.stored_rows import write_rows
 pytestmark = pytest.mark.slow
 
 PROJECT = "forms"
-EVENT_US = 1_600_000_000_123_456
-EVENT = datetime(2020, 9, 13, 12, 26, 40, 123456, tzinfo=UTC)
+EVENT_US = 1_600_000_000_966_876
+EVENT = datetime(2020, 9, 13, 12, 26, 40, 966876, tzinfo=UTC)
 N_ROWS = 3
 _FLOATS = st.floats(width=32) | st.sampled_from([math.nan, math.inf, -math.inf, -0.0])
 # The types that have no NaN in `read_cases`.
@@ -152,10 +152,10 @@ def _read_json(worker: Running) -> list[Row]:
 def _read_message_pack(worker: Running) -> list[Row]:
     answer = ormsgpack.unpackb(
         _post(worker, "application/msgpack").content,
-        option=ormsgpack.OPT_DATETIME_AS_TIMESTAMP_EXT | ormsgpack.OPT_NON_STR_KEYS,
+        option=ormsgpack.OPT_NON_STR_KEYS,
     )
     return [
-        Row(vector["values"], vector["statuses"], vector["event_timestamps"]["v"])
+        Row(vector["values"], vector["statuses"], _instant(vector["event_timestamps"]["v"]))
         for vector in answer["feature_vectors"]
     ]
 
@@ -216,8 +216,12 @@ def _plain_json(value: Any, write_instant: Any) -> Any:
     return value
 
 
-def _as_it_is(value: Any, _dtype: Dtype) -> Any:
-    return value
+def _in_message_pack(value: Any, _dtype: Dtype) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _in_message_pack(item, _dtype) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_in_message_pack(item, _dtype) for item in value]
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
 def _in_arrow(value: Any, dtype: Dtype) -> Any:
@@ -232,7 +236,7 @@ _FORMS = {
 }
 _WRITERS: dict[str, Any] = {
     "json": _in_json,
-    "message pack": _as_it_is,
+    "message pack": _in_message_pack,
     "arrow": _in_arrow,
     "feast": _in_feast_json,
 }

@@ -121,6 +121,7 @@ def test_no_view_is_nothing_to_do(runner: asyncio.Runner, repo: FeastRepo) -> No
     assert answer == WriteAnswer(200, b"null")
 
 
+@full_only
 @pytest.mark.slow
 def test_views_with_request_data_are_no_part_of_all(
     runner: asyncio.Runner, repo: FeastRepo
