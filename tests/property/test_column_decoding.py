@@ -271,11 +271,13 @@ def _each(
     return answers
 
 
-def test_row_of_an_older_schema_is_read_by_that() -> None:
+@pytest.mark.parametrize("n_each", [3, 15])
+def test_row_of_an_older_schema_is_read_by_that(n_each: int) -> None:
+    """Of few entities, which are read by their shape, and of a block."""
     older = FeatureViewSchema("a", (), (Field("x", Dtype.INT64), Field("y", Dtype.INT64)), None)
     newer = FeatureViewSchema("a", (), (Field("y", Dtype.INT64), Field("z", Dtype.INT64)), None)
     chance = np.random.default_rng(3)
-    rows = _rows(older, chance, 15, null_rate=0) + _rows(newer, chance, 15, null_rate=0)
+    rows = _rows(older, chance, n_each, null_rate=0) + _rows(newer, chance, n_each, null_rate=0)
     entities = [join_slots({view_id("a"): row}) for row in rows]
     group = open_key_group(Layout.PACKED, _PROJECT, [ViewRead(newer, "a", (), newer.features)])
 
@@ -288,7 +290,7 @@ def test_row_of_an_older_schema_is_read_by_that() -> None:
     group.learn(needed, RowSchema.of(older.features).to_json().encode())
     (view,) = group.decode_columns([entities], _NOW_US)
 
-    in_both, only_newer = (_by_row(view, 30)[i][2] for i in (0, 29))
+    in_both, only_newer = (_by_row(view, 2 * n_each)[i][2] for i in (0, -1))
     assert in_both == [Status.PRESENT, Status.NOT_FOUND]
     assert only_newer == [Status.PRESENT, Status.PRESENT]
 
