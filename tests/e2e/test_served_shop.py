@@ -125,7 +125,7 @@ def test_one_damaged_value_timestamp_and_key_are_named_and_clean_stores_agree(
             client.restore(key, 0, value, replace=True)
 
     assert code == 3
-    assert "0 mismatches" not in printed.splitlines()[-1]
+    assert " 0 mismatches" not in printed.splitlines()[-1]
     named = {
         (difference["feature"], difference["outcome"], _customer(difference))
         for difference in document["differences"]
