@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evenstore.codec.nullable_array import NullableArray
 from evenstore.codec.packed_reader import value_conversion
 from evenstore.codec.packed_row import (
     FORMAT_VERSION,
@@ -24,12 +25,15 @@ from evenstore.codec.packed_row import (
     RowSchema,
     read_length,
 )
-from evenstore.codec.sortable import FIRST_POSITIVE, skip_sortable
+from evenstore.codec.sortable import FIRST_POSITIVE, SORTABLE_SIZES
 from evenstore.dtypes import Dtype
+from evenstore.errors import CorruptRowError
 
 __all__ = ["BlockReader", "EntityBlock", "NoBlockError", "ViewBlock"]
 
 _Array = npt.NDArray[Any]
+_Column = _Array | NullableArray | list[Any]
+_Maker = Callable[[_Array, _Array], Any]
 _WORD = 8
 # Of a row's flags and schema: of this schema, no tombstone, and without nulls.
 _PLAIN_MASK = 0xFFFFFFFF << 8 | TOMBSTONE | HAS_NULLS
@@ -37,9 +41,9 @@ _VIEW_MASK = (1 << 8 * VIEW_BYTES) - 1
 # Sizes found in damaged bytes lead behind the end, but not behind this.
 _PADDING = bytes(512)
 _SIZES = {Dtype.FLOAT64: 8, Dtype.FLOAT32: 4, Dtype.BOOL: 1}
-_SORTABLE_SIZES = np.array(
-    [1, *(skip_sortable(bytes([first]), 0) for first in range(1, 256))], np.int64
-)
+_SORTABLE_SIZES = np.array(list(SORTABLE_SIZES), np.int64)
+# Sizes of the four integers whose widths are in one byte, by that.
+_WIDTHS = 1 << (np.arange(256) >> np.array([[0], [2], [4], [6]]) & 3)
 # How an instant is taken out of the eight bytes from its first on, by that.
 _SHIFTS = 64 - 8 * _SORTABLE_SIZES
 _MASKS = (np.int64(1) << (8 * _SORTABLE_SIZES - 4)) - 1
@@ -56,13 +60,12 @@ class ViewBlock:
 
     Attributes:
         event_us: int64.
-        values: One array or list per feature asked for; None in a list where null.
-        has_nulls: Whether there is a null.
+        values: One column per feature asked for: an array, one with nulls, or a list with None
+            where null.
     """
 
     event_us: _Array
-    values: list[Any]
-    has_nulls: bool
+    values: list[_Column]
 
 
 class EntityBlock:
@@ -80,12 +83,12 @@ class EntityBlock:
         # The eight bytes from each byte on: far faster to pick from than eight bytes each.
         n_words = len(self.data) - _WORD + 1
         self._words = np.ndarray((n_words,), "<i8", self.data, strides=(1,))
-        lengths = np.fromiter(map(len, entities), np.int64, len(entities))
+        self.n_entities = len(entities)
+        lengths = np.fromiter(map(len, entities), np.int64, self.n_entities)
         self._ends = np.cumsum(lengths)
         self._starts = self._ends - lengths
-        self.n_entities = len(entities)
         # An empty one would have the version of the one behind it.
-        if not lengths.all() or (self.bytes[self._starts] != FORMAT_VERSION).any():
+        if not (lengths.all() and _are_all(self.bytes[self._starts] == FORMAT_VERSION)):
             raise NoBlockError
         self._slots = self._find_slots()
 
@@ -96,7 +99,7 @@ class EntityBlock:
             NoBlockError: An entity has none.
         """
         found = self._slots.get(int.from_bytes(view_id, "little"))
-        if found is None or (found[0] < 0).any():
+        if found is None or not _are_all(found[0] > 0):
             raise NoBlockError
         return found
 
@@ -111,11 +114,11 @@ class EntityBlock:
         while True:
             is_open = at < self._ends
             head = self._words[at]
-            if not is_open.all():
+            if not _are_all(is_open):
                 break
             views = head & _VIEW_MASK
             view = int(views[0])
-            if view in slots or not (views == view).all():
+            if view in slots or not _are_all(views == view):
                 break
             at, slots[view] = _slot(at, head)
         # From here on entities differ in their slots, or have none any more.
@@ -131,7 +134,7 @@ class EntityBlock:
             at = np.where(is_open, behind, at)
             is_open = at < self._ends
             head = self._words[at]
-        if (at != self._ends).any():
+        if not _are_all(at == self._ends):
             raise NoBlockError
         return slots
 
@@ -139,11 +142,16 @@ class EntityBlock:
 def _slot(at: _Array, head: _Array) -> tuple[_Array, tuple[_Array, _Array]]:
     """Return where slots end, and where their rows start and end."""
     length = head >> 8 * VIEW_BYTES & 0xFF
-    if int(length.max()) >= LENGTH_U16:
+    if not _are_all(length < LENGTH_U16):
         raise NoBlockError
     start = at + (VIEW_BYTES + 1)
     end = start + length
     return end, (start, end)
+
+
+def _are_all(mask: _Array) -> bool:
+    # Several times as fast as `mask.all()`.
+    return int(np.count_nonzero(mask)) == mask.size
 
 
 class BlockReader:
@@ -160,16 +168,18 @@ class BlockReader:
         self._schema = schema
         self._features = tuple(features)
         self._plain = int.from_bytes(schema.fingerprint, "little") << 8
-        self._is_float = all(schema.features[i].dtype is Dtype.FLOAT64 for i in features)
         self._sizes = np.array(
             [_SIZES.get(schema.features[i].dtype, 0) for i in schema.fixed], np.int64
         )
+        self._fixed = np.array(schema.fixed, np.intp)
         self._width = int(self._sizes.sum())
         self._sizes_before = (np.cumsum(self._sizes) - self._sizes)[:, None]
         self._integers = [schema.fixed.index(i) for i in schema.integers]
-        self._places = {i: place for place, i in enumerate(schema.fixed)}
-        self._fixed_wanted = [self._places[i] for i in features if i in self._places]
-        self._makers = [_maker(schema.features[i].dtype) for i in features]
+        self._runs = _runs(schema, features)
+        places = {i: place for place, i in enumerate(schema.fixed)}
+        self._fixed_wanted = np.array(
+            [places[features[column]] for run in self._runs for column in run.columns], np.intp
+        )
         # What is not asked for is walked over all the same: damage before it shows there.
         self._conversions = {
             i: value_conversion(schema.features[i].dtype) if i in features else None
@@ -187,28 +197,35 @@ class BlockReader:
         head = block.words(flags_at)
         at = flags_at + HEAD_BYTES
         nulls = None
-        if not ((head & _PLAIN_MASK) == self._plain).all():
+        if not _are_all(head & _PLAIN_MASK == self._plain):
             nulls, at = self._nulls(block, head, at)
         offsets, sizes, at = self._offsets(block, nulls, at)
-        if not self._schema.variable and (at != end).any():
+        if not (self._schema.variable or _are_all(at == end)):
             raise NoBlockError
+        columns: dict[int, _Column] = {}
         raw = block.words(offsets[self._fixed_wanted])
-        if self._is_float and nulls is None and not self._conversions:
-            return ViewBlock(event_us, list(raw.view(np.float64)), has_nulls=False)
-        fixed = iter(zip(raw, sizes[self._fixed_wanted], strict=True))
-        variable = self._variable(block, nulls, at, end)
-        values = []
-        for i, make in zip(self._features, self._makers, strict=True):
-            column = make(*next(fixed)) if i in self._places else variable[i]
-            if nulls is not None and i in self._places and nulls[i].any():
-                column = _with_nulls(column, nulls[i])
-            values.append(column)
-        has_nulls = nulls is not None and bool(nulls[list(self._features)].any())
-        return ViewBlock(event_us, values, has_nulls)
+        sizes = sizes[self._fixed_wanted]
+        start_row = 0
+        for run in self._runs:
+            rows = slice(start_row, start_row + len(run.columns))
+            start_row = rows.stop
+            columns.update(zip(run.columns, run.make(raw[rows], sizes[rows]), strict=True))
+        if self._conversions:
+            variable = self._variable(block, nulls, at, end)
+            columns.update((self._features.index(i), values) for i, values in variable.items())
+        values = [columns[column] for column in range(len(self._features))]
+        return ViewBlock(event_us, values if nulls is None else self._with_nulls(values, nulls))
+
+    def _with_nulls(self, columns: list[_Column], nulls: _Array) -> list[_Column]:
+        has_nulls = np.logical_or.reduce(nulls, axis=1)
+        return [
+            _nullable(column, nulls[i]) if has_nulls[i] else column
+            for i, column in zip(self._features, columns, strict=True)
+        ]
 
     def _nulls(self, block: EntityBlock, head: _Array, at: _Array) -> tuple[_Array, _Array]:
         """Return which values are null, by feature and row, and where the widths start."""
-        if ((head & _PLAIN_MASK & ~HAS_NULLS) != self._plain).any():
+        if not _are_all(head & (_PLAIN_MASK & ~HAS_NULLS) == self._plain):
             raise NoBlockError
         has_nulls = head & HAS_NULLS != 0
         n_features = len(self._schema.features)
@@ -223,22 +240,21 @@ class BlockReader:
         """Return where values of fixed width start, their sizes, and where all of them end."""
         if not self._integers and nulls is None:
             last = at + self._width
-            if (last > len(block.bytes) - _WORD).any():
+            if not _are_all(last <= len(block.bytes) - _WORD):
                 raise NoBlockError
             return at + self._sizes_before, self._sizes, last
         sizes = np.repeat(self._sizes[:, None], len(at), axis=1)
         if self._integers:
             n_bytes = (2 * len(self._integers) + 7) // 8
-            widths = block.bytes[at[:, None] + np.arange(n_bytes)]
-            bits = np.unpackbits(widths, axis=1, bitorder="little").astype(np.int64)
-            codes = bits[:, 0::2] + 2 * bits[:, 1::2]
-            sizes[self._integers] = (1 << codes[:, : len(self._integers)]).T
+            widths = [_WIDTHS[:, block.bytes[at + i]] for i in range(n_bytes)]
+            of_all = widths[0] if n_bytes == 1 else np.concatenate(widths)
+            sizes[self._integers] = of_all[: len(self._integers)]
             at = at + n_bytes
         if nulls is not None:
-            sizes[nulls[list(self._schema.fixed)]] = 0
+            sizes[nulls[self._fixed]] = 0
         ends = at + np.cumsum(sizes, axis=0)
         last = ends[-1] if len(ends) else at
-        if (last > len(block.bytes) - _WORD).any():
+        if not _are_all(last <= len(block.bytes) - _WORD):
             raise NoBlockError
         return ends - sizes, sizes, last
 
@@ -246,35 +262,46 @@ class BlockReader:
         self, block: EntityBlock, nulls: _Array | None, at: _Array, end: _Array
     ) -> dict[int, list[Any]]:
         """Read the values of variable width, row by row."""
-        data = block.data
         positions = at.tolist()
         columns: dict[int, list[Any]] = {}
         try:
             for i, convert in self._conversions.items():
                 is_null = None if nulls is None else nulls[i].tolist()
-                column: list[Any] = []
-                for row, offset in enumerate(positions):
-                    if is_null is not None and is_null[row]:
-                        column.append(None)
-                        continue
-                    length, start = data[offset], offset + 1
-                    if length >= LENGTH_U16:
-                        length, start = read_length(data, offset)
-                    positions[row] = start + length
-                    if convert is not None:
-                        column.append(convert(data[start : start + length]))
-                columns[i] = column
-        except (IndexError, ValueError, OverflowError) as exc:
+                column = _read_part(block.data, positions, is_null, convert)
+                if convert is not None:
+                    columns[i] = column
+        except (IndexError, ValueError, OverflowError, CorruptRowError) as exc:
             raise NoBlockError from exc
         if positions != end.tolist():
             raise NoBlockError
         return columns
 
 
+def _read_part(
+    data: bytes,
+    positions: list[int],
+    is_null: list[bool] | None,
+    convert: Callable[[bytes], Any] | None,
+) -> list[Any]:
+    """Read the next value of variable width of each row, and move the positions behind it."""
+    column: list[Any] = []
+    for row, offset in enumerate(positions):
+        if is_null is not None and is_null[row]:
+            column.append(None)
+            continue
+        length, start = data[offset], offset + 1
+        if length >= LENGTH_U16:
+            length, start = read_length(data, offset)
+        positions[row] = start + length
+        if convert is not None:
+            column.append(convert(data[start : start + length]))
+    return column
+
+
 def _read_order(block: EntityBlock, start: _Array) -> tuple[_Array, _Array]:
     """Return the rows' event timestamps and where their flags are."""
     first = block.bytes[start]
-    if not first.all():
+    if not _are_all(first):
         raise NoBlockError
     event_us = (block.words(start).byteswap() >> _SHIFTS[first] & _MASKS[first]) - _BIASES[first]
     at = start + _SORTABLE_SIZES[first]
@@ -282,34 +309,68 @@ def _read_order(block: EntityBlock, start: _Array) -> tuple[_Array, _Array]:
     return event_us, at + _SORTABLE_SIZES[block.bytes[at]]
 
 
-def _with_nulls(column: _Array | list[Any], is_null: _Array) -> list[Any]:
-    values: list[Any] = column if isinstance(column, list) else column.tolist()
+def _nullable(column: _Column, is_null: _Array) -> _Column:
+    if isinstance(column, np.ndarray):
+        return NullableArray(column, is_null)
+    if isinstance(column, NullableArray):
+        return column
     for row in np.flatnonzero(is_null).tolist():
-        values[row] = None
-    return values
+        column[row] = None
+    return column
 
 
-def _maker(dtype: Dtype) -> Callable[[_Array, _Array], Any]:
-    """Return what makes a column of the eight bytes at each value and its size."""
-    if dtype is Dtype.FLOAT64:
-        return lambda raw, _size: raw.view(np.float64)
-    if dtype is Dtype.FLOAT32:
-        return _doubles
-    if dtype is Dtype.BOOL:
-        return lambda raw, _size: raw & 0xFF != 0
-    if dtype is Dtype.UNIX_TIMESTAMP:
-        convert = value_conversion(dtype)
-        return lambda raw, size: [convert(seconds) for seconds in _integers(raw, size).tolist()]
-    return _integers
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Features of one type, which are made together.
+
+    Attributes:
+        columns: Their places among the features asked for.
+        make: Makes the columns of the eight bytes at each value and its size, one row a feature.
+    """
+
+    columns: tuple[int, ...]
+    make: _Maker
+
+
+def _runs(schema: RowSchema, features: Sequence[int]) -> list[_Run]:
+    fixed = frozenset(schema.fixed)
+    by_maker: dict[_Maker, list[int]] = {}
+    for column, i in enumerate(features):
+        if i in fixed:
+            by_maker.setdefault(_MAKERS.get(schema.features[i].dtype, _integers), []).append(column)
+    return [_Run(tuple(columns), make) for make, columns in by_maker.items()]
 
 
 def _doubles(raw: _Array, _size: _Array) -> _Array:
+    doubles: _Array = raw.view(np.float64)
+    return doubles
+
+
+def _floats(raw: _Array, _size: _Array) -> _Array:
     # A float32 is the double that it is, as everywhere else; a damaged one may be a NaN that warns.
     with np.errstate(invalid="ignore"):
         return raw.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def _bools(raw: _Array, _size: _Array) -> _Array:
+    bools: _Array = raw & 0xFF != 0
+    return bools
 
 
 def _integers(raw: _Array, size: _Array) -> _Array:
     shift = 64 - 8 * np.maximum(size, 1)
     signed: _Array = raw << shift >> shift
     return signed
+
+
+def _timestamps(raw: _Array, size: _Array) -> list[list[Any]]:
+    convert = value_conversion(Dtype.UNIX_TIMESTAMP)
+    return [[convert(second) for second in seconds] for seconds in _integers(raw, size).tolist()]
+
+
+_MAKERS: dict[Dtype, _Maker] = {
+    Dtype.FLOAT64: _doubles,
+    Dtype.FLOAT32: _floats,
+    Dtype.BOOL: _bools,
+    Dtype.UNIX_TIMESTAMP: _timestamps,
+}

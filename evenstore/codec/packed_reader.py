@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
+import operator
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from evenstore.codec.packed_row import (
     FIXED_FORMATS,
     HAS_NULLS,
     INTEGER_FORMATS,
+    LENGTH_U16,
     RowSchema,
     read_length,
 )
@@ -23,23 +24,30 @@ from evenstore.errors import CorruptRowError
 __all__ = ["PackedReader", "value_conversion"]
 
 _US_PER_S = 1_000_000
-# Rows of a view have few shapes in practice, and at most this many are kept.
-_MAX_SHAPES = 4096
+# Rows of a view have few forms in practice, and at most this many are kept.
+_MAX_FORMS = 4096
+_NULL = (None,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+@dataclass(slots=True)  # Not frozen: its attributes are read for every row.
+class _Form:
     """What rows with the same nulls and widths have in common.
 
     Attributes:
-        values: Reads all values of fixed width at once.
-        fixed: Positions of the features they belong to.
-        variable: Positions of the features that follow.
+        unpack: Reads the values of fixed width that are asked for.
+        size: Bytes of all values of fixed width.
+        conversions: What makes values of some of them, by their places in what `unpack` gives.
+        variable: What makes a value of each part of variable width that follows; None for a part
+            that is not asked for.
+        pick: Brings what was read, and one null behind it, into the order asked for; None where
+            it is in order.
     """
 
-    values: struct.Struct
-    fixed: tuple[int, ...]
-    variable: tuple[int, ...]
+    unpack: Callable[[bytes, int], tuple[Any, ...]]
+    size: int
+    conversions: tuple[tuple[int, Callable[[Any], Any]], ...]
+    variable: tuple[Callable[[bytes], Any] | None, ...]
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None
 
 
 class PackedReader:
@@ -47,25 +55,19 @@ class PackedReader:
 
     Args:
         schema: The stored rows' features.
+        features: Positions in it of the features asked for; None for one that it does not have,
+            which reads as null. Without them all, in the schema's order.
     """
 
-    def __init__(self, schema: RowSchema) -> None:
+    def __init__(self, schema: RowSchema, features: Sequence[int | None] | None = None) -> None:
         self.schema = schema
-        n_features = len(schema.features)
-        self._n_null_bytes = (n_features + 7) // 8
+        self._features = range(len(schema.features)) if features is None else tuple(features)
         self._n_width_bytes = (2 * len(schema.integers) + 7) // 8
-        self._shape = functools.lru_cache(maxsize=_MAX_SHAPES)(self._make_shape)
-        plain_integers = frozenset(
-            i for i in schema.integers if schema.features[i].dtype is not Dtype.UNIX_TIMESTAMP
-        )
-        self._conversions = {
-            i: value_conversion(schema.features[i].dtype)
-            for i in (*schema.integers, *schema.variable)
-            if i not in plain_integers
-        }
+        self._n_head_bytes = (len(schema.features) + 7) // 8 + self._n_width_bytes
+        self._forms: dict[bytes, _Form] = {}
 
-    def read(self, row: bytes, start: int, flags: int) -> list[Any]:
-        """Return the values of a row in the schema's order; None where null.
+    def read(self, row: bytes, start: int, flags: int) -> tuple[Any, ...]:
+        """Return the values asked for; None where null.
 
         Args:
             row: The row.
@@ -75,48 +77,109 @@ class PackedReader:
         Raises:
             CorruptRowError: The bytes are not of the schema.
         """
-        values_at = start + self._n_width_bytes
-        if flags & HAS_NULLS:
-            values_at += self._n_null_bytes
-        values: list[Any] = [None] * len(self.schema.features)
+        has_nulls = flags & HAS_NULLS
+        at = start + (self._n_head_bytes if has_nulls else self._n_width_bytes)
+        head = row[start:at]
         try:
-            shape = self._shape(row[start:values_at], flags & HAS_NULLS)
-            for i, value in zip(shape.fixed, shape.values.unpack_from(row, values_at), strict=True):
-                values[i] = value
-            at = values_at + shape.values.size
-            for i in shape.variable:
-                length, at = read_length(row, at)
-                values[i] = row[at : at + length]
-                at += length
-            for i, convert in self._conversions.items():
-                if values[i] is not None:
-                    values[i] = convert(values[i])
-        except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as exc:
+            form = self._forms.get(head) or self._keep_form(head, has_nulls)
+            values = form.unpack(row, at)
+            at += form.size
+            if form.conversions:
+                values = _converted(values, form.conversions)
+            if form.variable:
+                more, at = _variable_values(row, at, form.variable)
+                values += more
+        except (struct.error, IndexError, ValueError, OverflowError) as exc:
             msg = f"a stored row is not of its schema: {row[:24]!r}"
             raise CorruptRowError(msg) from exc
         if at != len(row):
             msg = f"a stored row has {len(row)} bytes, {at} of them its values"
             raise CorruptRowError(msg)
-        return values
+        return values if form.pick is None else form.pick(values + _NULL)
 
-    def _make_shape(self, head: bytes, has_nulls: int) -> _Shape:
-        n_null_bytes = self._n_null_bytes if has_nulls else 0
+    def _keep_form(self, head: bytes, has_nulls: int) -> _Form:
+        if len(head) < (self._n_head_bytes if has_nulls else self._n_width_bytes):
+            # Part of a head with nulls could be the whole of another without.
+            raise IndexError
+        if len(self._forms) >= _MAX_FORMS:
+            self._forms.clear()
+        form = self._forms[head] = self._make_form(head, has_nulls)
+        return form
+
+    def _make_form(self, head: bytes, has_nulls: int) -> _Form:
+        n_null_bytes = self._n_head_bytes - self._n_width_bytes if has_nulls else 0
         nulls = int.from_bytes(head[:n_null_bytes], "little")
         widths = int.from_bytes(head[n_null_bytes:], "little")
-        formats = []
-        fixed = []
-        integer = 0
+        wanted = frozenset(self._features)
+        formats = ["<"]
+        read: list[int] = []
+        conversions = []
+        for i, form in self._fixed_formats(widths):
+            if nulls >> i & 1:
+                continue
+            if i not in wanted:
+                formats.append(f"{struct.calcsize('<' + form)}x")
+                continue
+            if self.schema.features[i].dtype is Dtype.UNIX_TIMESTAMP:
+                conversions.append((len(read), value_conversion(Dtype.UNIX_TIMESTAMP)))
+            formats.append(form)
+            read.append(i)
+        variable = [i for i in self.schema.variable if not nulls >> i & 1]
+        read += [i for i in variable if i in wanted]
+        fixed = struct.Struct("".join(formats))
+        return _Form(
+            fixed.unpack_from,
+            fixed.size,
+            tuple(conversions),
+            tuple(
+                value_conversion(self.schema.features[i].dtype) if i in wanted else None
+                for i in variable
+            ),
+            self._pick(read),
+        )
+
+    def _fixed_formats(self, widths: int) -> Iterator[tuple[int, str]]:
+        """Yield the features of fixed width and how each is stored, in `struct`'s language."""
         for i in self.schema.fixed:
-            dtype = self.schema.features[i].dtype
-            form = FIXED_FORMATS.get(dtype)
+            form = FIXED_FORMATS.get(self.schema.features[i].dtype)
             if form is None:
-                form = INTEGER_FORMATS[widths >> 2 * integer & 3]
-                integer += 1
-            if not nulls >> i & 1:
-                formats.append(form)
-                fixed.append(i)
-        variable = tuple(i for i in self.schema.variable if not nulls >> i & 1)
-        return _Shape(struct.Struct("<" + "".join(formats)), tuple(fixed), variable)
+                form = INTEGER_FORMATS[widths & 3]
+                widths >>= 2
+            yield i, form
+
+    def _pick(self, read: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+        if list(self._features) == list(read):
+            return None
+        # Behind all that was read stands the one null.
+        places = {i: place for place, i in enumerate(read)}
+        picked = [len(read) if i is None else places.get(i, len(read)) for i in self._features]
+        if len(picked) > 1:
+            return operator.itemgetter(*picked)
+        return lambda values: tuple(values[place] for place in picked)
+
+
+def _converted(
+    values: tuple[Any, ...], conversions: tuple[tuple[int, Callable[[Any], Any]], ...]
+) -> tuple[Any, ...]:
+    made = list(values)
+    for place, convert in conversions:
+        made[place] = convert(made[place])
+    return tuple(made)
+
+
+def _variable_values(
+    row: bytes, at: int, parts: tuple[Callable[[bytes], Any] | None, ...]
+) -> tuple[tuple[Any, ...], int]:
+    """Read the parts of variable width; return the values asked for and where they end."""
+    values = []
+    for convert in parts:
+        length, start = row[at], at + 1
+        if length >= LENGTH_U16:
+            length, start = read_length(row, at)
+        at = start + length
+        if convert is not None:
+            values.append(convert(row[start:at]))
+    return tuple(values), at
 
 
 def value_conversion(dtype: Dtype) -> Callable[[Any], Any]:

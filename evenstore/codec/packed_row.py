@@ -45,7 +45,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evenstore.codec.sortable import decode_sortable, encode_sortable, skip_sortable
+from evenstore.codec.sortable import (
+    SORTABLE_SIZES,
+    decode_sortable,
+    encode_sortable,
+    read_sortable,
+)
 from evenstore.dtypes import INTEGER_DTYPES, Dtype
 from evenstore.errors import CorruptRowError, FormatVersionError
 from evenstore.schema.model import Field
@@ -262,12 +267,16 @@ def read_head(row: bytes) -> tuple[int, int, bytes, int]:
     Raises:
         CorruptRowError: The bytes are no row.
     """
-    event_us, at = decode_sortable(row, 0)
-    at = skip_sortable(row, skip_sortable(row, at))
-    if event_us is None or at >= len(row):
-        msg = f"stored bytes are no row: {row[:16]!r}"
-        raise CorruptRowError(msg)
-    flags = row[at]
+    try:
+        created_at = SORTABLE_SIZES[row[0]]
+        sequence_at = created_at + SORTABLE_SIZES[row[created_at]]
+        at = sequence_at + SORTABLE_SIZES[row[sequence_at]]
+        flags = row[at]
+    except IndexError as exc:
+        raise CorruptRowError(_no_row(row)) from exc
+    if row[0] == 0:
+        raise CorruptRowError(_no_row(row))
+    event_us = read_sortable(row[:created_at])
     start = at + 1 if flags & TOMBSTONE else at + HEAD_BYTES
     return event_us, flags, row[at + 1 : start], start
 
@@ -282,8 +291,7 @@ def read_row(row: bytes) -> PackedRow:
     since_created, at = decode_sortable(row, at)
     since_event, at = decode_sortable(row, at)
     if event_us is None or since_event is None or at >= len(row):
-        msg = f"stored bytes are no row: {row[:16]!r}"
-        raise CorruptRowError(msg)
+        raise CorruptRowError(_no_row(row))
     flags = row[at]
     is_tombstone = bool(flags & TOMBSTONE)
     start = at + 1 if is_tombstone else at + HEAD_BYTES
@@ -296,3 +304,7 @@ def read_row(row: bytes) -> PackedRow:
         fingerprint=row[at + 1 : start],
         payload_start=start,
     )
+
+
+def _no_row(stored: bytes) -> str:
+    return f"stored bytes are no row: {stored[:16]!r}"

@@ -20,8 +20,10 @@ __all__ = [
     "FIRST_POSITIVE",
     "MAX_SORTABLE_BYTES",
     "SORTABLE_BOUND",
+    "SORTABLE_SIZES",
     "decode_sortable",
     "encode_sortable",
+    "read_sortable",
     "skip_sortable",
 ]
 
@@ -33,8 +35,8 @@ SORTABLE_BOUND = 1 << 59
 FIRST_POSITIVE = 8
 """The first four bits of the shortest integer that is not negative."""
 
-# Bytes of an integer by its first four bits.
-_SIZES = (8, 7, 6, 5, 4, 3, 2, 1, 1, 2, 3, 4, 5, 6, 7, 8)
+SORTABLE_SIZES = bytes([1, *(abs(first // 16 * 2 - 15) // 2 + 1 for first in range(1, 256))])
+"""Bytes of an integer by its first byte."""
 
 
 def encode_sortable(value: int | None) -> bytes:
@@ -66,8 +68,7 @@ def skip_sortable(data: bytes, offset: int) -> int:
     if offset >= len(data):
         msg = "a stored row ends within its order"
         raise CorruptRowError(msg)
-    first = data[offset]
-    return offset + (_SIZES[first >> 4] if first else 1)
+    return offset + SORTABLE_SIZES[data[offset]]
 
 
 def decode_sortable(data: bytes, offset: int) -> tuple[int | None, int]:
@@ -80,8 +81,12 @@ def decode_sortable(data: bytes, offset: int) -> tuple[int | None, int]:
     if end > len(data):
         msg = "a stored row ends within its order"
         raise CorruptRowError(msg)
-    if data[offset] == 0:
-        return None, end
-    bits = 8 * (end - offset) - 4
-    rest = int.from_bytes(data[offset:end], "big") & ((1 << bits) - 1)
-    return (rest if data[offset] >> 4 >= FIRST_POSITIVE else rest - (1 << bits)), end
+    return (read_sortable(data[offset:end]) if data[offset] else None), end
+
+
+def read_sortable(stored: bytes) -> int:
+    """Decode the bytes of one integer that is not null."""
+    bits = 8 * len(stored) - 4
+    number = int.from_bytes(stored, "big")
+    rest = number & ((1 << bits) - 1)
+    return rest if number >> bits >= FIRST_POSITIVE else rest - (1 << bits)

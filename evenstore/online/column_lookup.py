@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from evenstore.codec.entity_key import check_key_value
+from evenstore.codec.nullable_array import NullableArray
 from evenstore.errors import CorruptRowError, EvenstoreError
 from evenstore.online.key_group import KeyGroup
 from evenstore.online.row_schemas import RowSchemaNeeded
@@ -281,8 +282,10 @@ class ColumnLookup:
 
 def plain_column(column: Column) -> Sequence[Any]:
     """Return a column of Python values."""
-    values: Sequence[Any] = column.tolist() if isinstance(column, np.ndarray) else column
-    return values
+    if isinstance(column, np.ndarray | NullableArray):
+        values: list[Any] = column.tolist()
+        return values
+    return column
 
 
 def _order(reads: Sequence[ViewRead], request: FeatureRequest) -> list[int] | None:
@@ -298,8 +301,8 @@ def _order(reads: Sequence[ViewRead], request: FeatureRequest) -> list[int] | No
 def _repeat(view: ViewColumns, n_rows: int) -> ViewColumns:
     """Give every row the one answer of a view without entities."""
     return ViewColumns(
-        [*view.event_us] * n_rows,
-        [[*column] * n_rows for column in view.values],
+        [*plain_column(view.event_us)] * n_rows,
+        [[*plain_column(column)] * n_rows for column in view.values],
         [None if column is None else [*column] * n_rows for column in view.statuses],
         dict.fromkeys(range(n_rows), view.errors[0]) if view.errors else {},
     )

@@ -6,22 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from typing_extensions import override
 
-from evenstore.clock import us_to_datetime
 from evenstore.codec.command import encode_bulk, encode_command
 from evenstore.codec.entity_key import EntityKeyEncoder
-from evenstore.codec.packed_block import BlockReader, EntityBlock, NoBlockError
+from evenstore.codec.packed_block import EntityBlock, NoBlockError
 from evenstore.codec.packed_key import PackedKeyEncoder
 from evenstore.codec.packed_row import split_slots
-from evenstore.codec.packed_shape import read_instant
-from evenstore.dtypes import Dtype
 from evenstore.errors import CodecError, EvenstoreError, FutureRowError
+from evenstore.online.block_columns import block_columns
 from evenstore.online.connection import Command
 from evenstore.online.key_payload import KeyPayload, open_key_payload
 from evenstore.online.row_schemas import RowSchemaNeeded
-from evenstore.online.shape_cache import ShapeCache
-from evenstore.online.view_columns import Column, ViewColumns, spread_column
+from evenstore.online.view_columns import ViewColumns
 from evenstore.online.view_decoder import (
     DEFAULT_MAX_SKEW_US,
     FeastViewDecoder,
@@ -34,7 +32,6 @@ from evenstore.schema.request import ViewRead
 
 __all__ = ["KeyGroup", "open_key_group"]
 
-_US_PER_S = 1_000_000
 _NONE_UNKNOWN: UnknownSchemas = {}
 # Fewer entities are read faster one by one.
 _BLOCK = 24
@@ -186,15 +183,6 @@ class PackedKeyGroup(KeyGroup):
         super().__init__(project, reads, PackedKeyEncoder(reads[0].view.join_keys, project))
         self._decoders = [PackedViewDecoder(project, read, max_skew_us) for read in reads]
         self._plain = open_key_payload(self.encoder, before=b"", after=b"")
-        self._shapes = ShapeCache([decoder.wanted for decoder in self._decoders])
-        self._block_readers = [
-            BlockReader(wanted.view_id, wanted.schema, wanted.features)
-            for wanted in (decoder.wanted for decoder in self._decoders)
-        ]
-        self._instants = [
-            [i for i, field in enumerate(read.features) if field.dtype is Dtype.UNIX_TIMESTAMP]
-            for read in reads
-        ]
 
     @override
     def _request(self, keys: bytes, n_keys: int) -> tuple[bytes, int]:
@@ -219,11 +207,9 @@ class PackedKeyGroup(KeyGroup):
         if not replies:
             return [decoder.answer_columns((), as_of_us) for decoder in self._decoders]
         (entities,) = replies
-        try:
-            columns = self._fast_columns(entities, as_of_us)
-        except (FutureRowError, IndexError, OverflowError, ValueError):
-            # One row's error, which the careful way of reading gives to that row alone.
-            columns = None
+        columns = None
+        if len(entities) >= _BLOCK:
+            columns = self._block_columns(entities, as_of_us)
         if columns is not None:
             return columns
         all_slots = [_slots(entity) for entity in entities]
@@ -239,63 +225,24 @@ class PackedKeyGroup(KeyGroup):
             for decoder in self._decoders
         ]
 
-    def _fast_columns(
-        self, entities: Sequence[bytes | None], as_of_us: int
-    ) -> list[ViewColumns] | None:
-        if len(entities) >= _BLOCK:
-            return self._block_columns(entities, as_of_us)
-        if not self._shapes.is_useful:
-            return None
-        read = self._shapes.read(entities)
-        if read is None:
-            return None
-        rows, has_gaps = read
-        return self._shaped_columns(rows, as_of_us, has_gaps=has_gaps)
-
-    def _shaped_columns(
-        self, rows: Sequence[tuple[Any, ...]], as_of_us: int, *, has_gaps: bool
-    ) -> list[ViewColumns]:
-        parts = list(zip(*rows, strict=True))
-        columns = []
-        at = 0
-        for decoder, instants in zip(self._decoders, self._instants, strict=True):
-            n_features = len(decoder.read.features)
-            event_us = [None if stored is None else read_instant(stored) for stored in parts[at]]
-            values: list[Column] = [*parts[at + 1 : at + 1 + n_features]]
-            at += 1 + n_features
-            for i in instants:
-                values[i] = [
-                    None if seconds is None else us_to_datetime(seconds * _US_PER_S)
-                    for seconds in values[i]
-                ]
-            columns.append(decoder.to_columns(event_us, values, as_of_us, has_gaps=has_gaps))
-        return columns
-
     def _block_columns(
         self, entities: Sequence[bytes | None], as_of_us: int
     ) -> list[ViewColumns] | None:
         """Decode many entities together; None where a row is of a form that needs more care."""
-        found: Sequence[int] = range(len(entities))
+        missing = None
+        found = entities
         if None in entities:
-            found = [i for i, entity in enumerate(entities) if entity is not None]
+            missing = np.array([entity is None for entity in entities])
+            found = [entity for entity in entities if entity is not None]
         try:
-            block = EntityBlock([entity for entity in entities if entity is not None])
-            views = [reader.read(block) for reader in self._block_readers]
-        except NoBlockError:
+            block = EntityBlock([entity for entity in found if entity is not None])
+            return [
+                block_columns(decoder, decoder.block_reader.read(block), missing, as_of_us)
+                for decoder in self._decoders
+            ]
+        except (NoBlockError, CodecError, FutureRowError, IndexError, OverflowError, ValueError):
+            # One row's error, which the careful way of reading gives to that row alone.
             return None
-        columns = []
-        for decoder, view in zip(self._decoders, views, strict=True):
-            is_complete = len(found) == len(entities)
-            has_gaps = view.has_nulls or not is_complete
-            if not has_gaps and decoder.are_fresh(view.event_us, as_of_us):
-                columns.append(ViewColumns(view.event_us, view.values, decoder.all_present))
-                continue
-            event_us, *values = (
-                spread_column(column, found, len(entities))
-                for column in (view.event_us, *view.values)
-            )
-            columns.append(decoder.to_columns(event_us, values, as_of_us, has_gaps=has_gaps))
-        return columns
 
     @override
     def learn(self, needed: RowSchemaNeeded, reply: object) -> None:

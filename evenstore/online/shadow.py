@@ -24,11 +24,12 @@ class ShadowCount:
         self._next = 1
         self.n_rows = 0
 
-    def add(self) -> None:
-        """Count one more row."""
-        self.n_rows += 1
+    def add(self, n_rows: int = 1) -> None:
+        """Count more rows."""
+        self.n_rows += n_rows
         if self.n_rows >= self._next:
-            self._next *= 10
+            while self.n_rows >= self._next:
+                self._next *= 10
             logger.warning(
                 "%s: %d rows older than the ttl were served so far (ttl_enforcement: shadow)",
                 self._view_name,

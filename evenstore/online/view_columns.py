@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from evenstore.codec.nullable_array import NullableArray
 from evenstore.errors import EvenstoreError
 from evenstore.semantics import Status
 
-__all__ = ["Column", "ViewColumns", "spread_column"]
+__all__ = ["Column", "ViewColumns", "spread_column", "unless_present"]
 
 
-Column = Sequence[Any] | npt.NDArray[Any]
+Column = Sequence[Any] | npt.NDArray[Any] | NullableArray
 """One value per entity."""
 
 
@@ -24,7 +24,8 @@ Column = Sequence[Any] | npt.NDArray[Any]
 class ViewColumns:
     """What some entities have of one view.
 
-    Columns of a large lookup may be NumPy arrays; others are lists or tuples of Python values.
+    Columns of a large lookup may be NumPy arrays, with nulls or without; others are lists or tuples
+    of Python values.
 
     Attributes:
         event_us: The stored rows' event timestamps; None where there is no row.
@@ -39,12 +40,14 @@ class ViewColumns:
     errors: Mapping[int, EvenstoreError] = field(default_factory=dict)
 
 
-def spread_column(column: Column, places: Sequence[int], n_entities: int) -> list[Any]:
+def spread_column(column: Sequence[Any], places: Sequence[int], n_entities: int) -> list[Any]:
     """Return a column's values at their places among all entities, None elsewhere."""
-    values: list[Any] = column.tolist() if isinstance(column, np.ndarray) else list(column)
-    if len(values) == n_entities:
-        return values
     spread = [None] * n_entities
-    for place, value in zip(places, values, strict=True):
+    for place, value in zip(places, column, strict=True):
         spread[place] = value
     return spread
+
+
+def unless_present(statuses: Sequence[Status]) -> Sequence[Status] | None:
+    """Return the statuses of a column; None where all of them are PRESENT."""
+    return None if statuses.count(Status.PRESENT) == len(statuses) else statuses

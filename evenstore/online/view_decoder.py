@@ -6,17 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import override
 
 from evenstore.codec.feast_row import FeastRowLayout, decode_timestamp
 from evenstore.codec.feast_value import column_decoder, value_decoder
+from evenstore.codec.packed_block import BlockReader
 from evenstore.codec.packed_reader import PackedReader
 from evenstore.codec.packed_row import TOMBSTONE, RowSchema, read_head, view_id
-from evenstore.codec.packed_shape import WantedView
 from evenstore.errors import CodecError, CorruptRowError, EvenstoreError, FutureRowError
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.shadow import ShadowCount
-from evenstore.online.view_columns import Column, ViewColumns, spread_column
+from evenstore.online.view_columns import ViewColumns, spread_column, unless_present
 from evenstore.schema.degradation import is_withheld
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Status, TtlEnforcement, decide_status, is_within_ttl
@@ -43,6 +45,11 @@ _NONE_UNKNOWN: UnknownSchemas = {}
 
 StoredT = TypeVar("StoredT")
 
+_Mask = npt.NDArray[np.bool_]
+
+# Longer than any two instants can be apart.
+_FOREVER_US = 1 << 62
+
 
 class ViewDecoder(ABC, Generic[StoredT]):
     """Turns one view's stored rows into values and statuses; thread-safe.
@@ -62,12 +69,14 @@ class ViewDecoder(ABC, Generic[StoredT]):
         self._max_skew_us = max_skew_us
         is_watched = read.view.ttl_enforcement is not TtlEnforcement.OFF
         self._watched_ttl_us = read.view.ttl_us if is_watched else None
+        # Of most rows this is all there is to know.
+        self._fresh_for_us = _FOREVER_US if self._watched_ttl_us is None else self._watched_ttl_us
         self._value_age_limit_us = read.value_age_limit_us
         n_features = len(read.features)
-        self._nulls: list[Any] = [None] * n_features
-        self._not_found = [Status.NOT_FOUND] * n_features
-        self._invalid = [Status.INVALID] * n_features
-        self._present = [Status.PRESENT] * n_features
+        self._nulls: tuple[None, ...] = (None,) * n_features
+        self._not_found = (Status.NOT_FOUND,) * n_features
+        self._invalid = (Status.INVALID,) * n_features
+        self._present = (Status.PRESENT,) * n_features
         self.all_present = (None,) * n_features
 
     @abstractmethod
@@ -87,7 +96,7 @@ class ViewDecoder(ABC, Generic[StoredT]):
     def to_columns(
         self,
         event_us: Sequence[Any],
-        values: Sequence[Column],
+        values: Sequence[Sequence[Any]],
         as_of_us: int,
         *,
         has_gaps: bool,
@@ -128,9 +137,33 @@ class ViewDecoder(ABC, Generic[StoredT]):
         ]
         return ViewColumns(event_us, values, statuses)
 
-    def are_fresh(self, event_us: Any, as_of_us: int) -> bool:
-        """Tell whether no row of an array of event timestamps is too old, or in the future."""
-        return self._are_fresh(int(event_us.min()), int(event_us.max()), as_of_us)
+    def find_expired(
+        self, event_us: npt.NDArray[np.int64], as_of_us: int
+    ) -> tuple[_Mask | None, _Mask | None]:
+        """Tell which of many rows are too old, and of which of them values are withheld.
+
+        Args:
+            event_us: Their event timestamps.
+            as_of_us: The instant of the request's receipt.
+
+        Returns:
+            Two masks; None for none.
+
+        Raises:
+            FutureRowError: A row is later than the instant by more than the allowed skew.
+        """
+        latest_us = int(event_us.max())
+        if self._are_fresh(int(event_us.min()), latest_us, as_of_us):
+            return None, None
+        if latest_us > as_of_us + self._max_skew_us:
+            raise self._future_row()
+        age_us = as_of_us - event_us
+        is_expired = age_us > self._fresh_for_us
+        if self.read.view.ttl_enforcement is TtlEnforcement.SHADOW:
+            self.shadowed.add(int(is_expired.sum()))
+            return None, None
+        limit_us = self._value_age_limit_us
+        return is_expired, None if limit_us is None else is_expired & (age_us > limit_us)
 
     def answer_columns(
         self,
@@ -165,13 +198,10 @@ class ViewDecoder(ABC, Generic[StoredT]):
                 errors[i] = error
             answers.append((None, self._nulls, self._invalid))
         event_us, values, statuses = zip(*answers, strict=True) if answers else ((), (), ())
-        is_present = all(row is self._present for row in statuses)
-        return ViewColumns(
-            event_us,
-            list(zip(*values, strict=True)),
-            self.all_present if is_present else list(zip(*statuses, strict=True)),
-            errors,
-        )
+        columns: Sequence[Sequence[Status] | None] = self.all_present
+        if not all(row is self._present for row in statuses):
+            columns = [unless_present(column) for column in zip(*statuses, strict=True)]
+        return ViewColumns(event_us, list(zip(*values, strict=True)), columns, errors)
 
     def _are_fresh(self, earliest_us: int, latest_us: int, as_of_us: int) -> bool:
         is_past = latest_us <= as_of_us + self._max_skew_us
@@ -189,15 +219,20 @@ class ViewDecoder(ABC, Generic[StoredT]):
         return None, self._nulls, self._not_found
 
     def _is_expired(self, event_us: int, as_of_us: int) -> bool:
+        if -self._max_skew_us <= as_of_us - event_us <= self._fresh_for_us:
+            return False
         view = self.read.view
         if event_us > as_of_us + self._max_skew_us:
-            msg = f"{view.name}: a stored row is later than the instant of the request"
-            raise FutureRowError(msg, hint="is the gateway's clock right, or frozen in the past?")
+            raise self._future_row()
         if is_within_ttl(event_us=event_us, as_of_us=as_of_us, ttl_us=view.ttl_us):
             return False
         if view.ttl_enforcement is TtlEnforcement.SHADOW:
             self.shadowed.add()
         return view.ttl_enforcement is TtlEnforcement.ENFORCE
+
+    def _future_row(self) -> FutureRowError:
+        msg = f"{self.read.view.name}: a stored row is later than the instant of the request"
+        return FutureRowError(msg, hint="is the gateway's clock right, or frozen in the past?")
 
     def _withholds(self, event_us: int, as_of_us: int) -> bool:
         return is_withheld(
@@ -238,7 +273,7 @@ class FeastViewDecoder(ViewDecoder[Sequence[bytes | None]]):
             return None
         try:
             event_us: Sequence[Any] = [decode_timestamp(cell) for cell in stored[0]]
-            values: list[Column] = [
+            values: list[Sequence[Any]] = [
                 decode(column)
                 for decode, column in zip(self._column_decoders, stored[1:], strict=True)
             ]
@@ -283,20 +318,12 @@ class _Projection:
     """How the features asked for are taken from rows of one stored schema."""
 
     def __init__(self, schema: RowSchema, read: ViewRead) -> None:
-        self._reader = PackedReader(schema)
         stored = {(field.name, field.dtype): i for i, field in enumerate(schema.features)}
         # A feature of another type then is absent: its bytes are not of the type asked for.
         positions = [stored.get((field.name, field.dtype)) for field in read.features]
-        # One more value, always null, stands for what is absent.
-        self._positions = [len(schema.features) if i is None else i for i in positions]
+        self.values = PackedReader(schema, positions).read
         self.is_found = [i is not None for i in positions]
         self.is_complete = all(self.is_found)
-
-    def read(self, row: bytes, start: int, flags: int) -> list[Any]:
-        """Return the values asked for."""
-        values = self._reader.read(row, start, flags)
-        values.append(None)
-        return [values[i] for i in self._positions]
 
 
 class PackedViewDecoder(ViewDecoder[bytes | None]):
@@ -315,7 +342,7 @@ class PackedViewDecoder(ViewDecoder[bytes | None]):
         schema = RowSchema.of(read.view.features)
         self._projections = {schema.fingerprint: _Projection(schema, read)}
         stored = {field: i for i, field in enumerate(schema.features)}
-        self.wanted = WantedView(
+        self.block_reader = BlockReader(
             self.view_id, schema, tuple(stored[field] for field in read.features)
         )
 
@@ -338,7 +365,7 @@ class PackedViewDecoder(ViewDecoder[bytes | None]):
             if is_expired and self._withholds(event_us, as_of_us):
                 values = self._nulls
             else:
-                values = projection.read(stored, start, flags)
+                values = projection.values(stored, start, flags)
         except CorruptRowError as exc:
             raise self._named(exc) from exc
         if projection.is_complete and not is_expired and None not in values:

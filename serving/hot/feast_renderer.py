@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from evenstore.clock import format_us
+from evenstore.codec.nullable_array import NullableArray
 from evenstore.dtypes import Dtype
 from evenstore.online.column_lookup import ColumnAnswer, plain_column
 from evenstore.online.view_columns import Column
@@ -68,35 +71,41 @@ class FeastRenderer:
             lists_views: Whether the metadata names the feature views read.
         """
         pieces = [self._heads[full_feature_names, lists_views]]
-        key_tail = _uniform_tail(n_rows)
+        key_tail = b",%b%b" % (_uniform_statuses(n_rows), _event_part(None, n_rows))
         for values, write in zip(keys, self._key_writers, strict=True):
             written = values if write is None else [write(value) for value in values]
             pieces += (orjson.dumps(written), key_tail)
-        texts, opening, closing = self._texts(answer.values)
+        texts = self._texts(answer.values)
         for start, end in self._runs:
-            event_us = answer.event_us[start]
-            if answer.statuses[start:end].count(None) == end - start:
-                tail = closing + _tail(None, event_us, n_rows)
-                pieces += (opening, (tail + opening).join(texts[start:end]), tail)
-                continue
-            for text, statuses in zip(texts[start:end], answer.statuses[start:end], strict=True):
-                pieces += (opening, text, closing, _tail(statuses, event_us, n_rows))
+            instants = _event_part(answer.event_us[start], n_rows)
+            statuses: Sequence[Status] | None = ()
+            tail = b""
+            for i in range(start, end):
+                # Columns of one view mostly have the very same statuses.
+                if answer.statuses[i] is not statuses:
+                    statuses = answer.statuses[i]
+                    tail = b"],%b%b" % (_status_part(statuses, n_rows), instants)
+                pieces += (b"[", texts[i], tail)
         # The last piece ends with what is before the next column's values.
         pieces[-1] = pieces[-1][: -len(_BETWEEN)] + b"}]}"
         return b"".join(pieces)
 
-    def _texts(self, columns: Sequence[Column]) -> tuple[list[bytes], bytes, bytes]:
-        """Render each column of values; return also what stands before and behind each."""
-        if self._is_numeric:
-            # One call for all: nothing but columns has brackets.
-            text = orjson.dumps(columns, option=_OPTIONS)
-            if b"n" not in text:
-                return text[2:-2].split(b"],["), b"[", b"]"
-        texts = [
-            _values(column, write, is_float=is_float)
-            for column, write, is_float in zip(columns, self._writers, self._is_float, strict=True)
-        ]
-        return texts, b"", b""
+    def _texts(self, columns: Sequence[Column]) -> list[bytes]:
+        """Render each column of values, without its brackets."""
+        if not self._is_numeric:
+            return [
+                _text(column, write, is_float=is_float)
+                for column, write, is_float in zip(
+                    columns, self._writers, self._is_float, strict=True
+                )
+            ]
+        # One call for all: nothing but columns has brackets.
+        plain = [_json_column(column) for column in columns]
+        texts = orjson.dumps(plain, option=_OPTIONS)[2:-2].split(b"],[")
+        for i, is_float in enumerate(self._is_float):
+            if is_float and b"n" in texts[i] and _has_infinity(plain[i]):
+                texts[i] = _write_each(columns[i], self._writers[i])
+        return texts
 
 
 def _runs(request: FeatureRequest) -> list[tuple[int, int]]:
@@ -116,23 +125,50 @@ def _head(metadata: dict[str, Any]) -> bytes:
     return b'{"metadata":%b,"results":[{"values":' % orjson.dumps(metadata)
 
 
-def _values(values: Column, write: Callable[[Any], Any] | None, *, is_float: bool) -> bytes:
-    if write is None:
-        return orjson.dumps(values, option=_OPTIONS)
-    if is_float:
-        text = orjson.dumps(values, option=_OPTIONS)
-        # Infinity becomes null there, too.
-        n_nulls = 0 if isinstance(values, np.ndarray) else values.count(None)
-        if text.count(b"n") == n_nulls:
-            return text
-    return orjson.dumps([None if value is None else write(value) for value in plain_column(values)])
+def _json_column(column: Column) -> Sequence[Any] | npt.NDArray[Any]:
+    """Return what orjson renders as a column; infinite floats become null there."""
+    if not isinstance(column, NullableArray):
+        return column
+    if column.values.dtype != np.float64:
+        return column.tolist()
+    # As null as any other value that is no number.
+    column.values[column.is_null] = np.nan
+    return column.values
 
 
-def _tail(statuses: Sequence[Status] | None, event_us: Column | None, n_rows: int) -> bytes:
-    return b',"statuses":%b,"event_timestamps":%b%b' % (
-        _uniform_statuses(n_rows)
-        if statuses is None
-        else b"[%b]" % b",".join([_NAMES[status] for status in statuses]),
+def _has_infinity(column: Sequence[Any] | npt.NDArray[Any]) -> bool:
+    if isinstance(column, np.ndarray):
+        return bool(np.isinf(column).any())
+    return math.inf in column or -math.inf in column
+
+
+def _text(column: Column, write: Callable[[Any], Any] | None, *, is_float: bool) -> bytes:
+    if write is not None:
+        if not is_float:
+            return _write_each(column, write)
+        plain = _json_column(column)
+        if _has_infinity(plain):
+            return _write_each(column, write)
+        return orjson.dumps(plain, option=_OPTIONS)[1:-1]
+    return orjson.dumps(_json_column(column), option=_OPTIONS)[1:-1]
+
+
+def _write_each(column: Column, write: Callable[[Any], Any] | None) -> bytes:
+    values = plain_column(column)
+    if write is not None:
+        values = [None if value is None else write(value) for value in values]
+    return orjson.dumps(values)[1:-1]
+
+
+def _status_part(statuses: Sequence[Status] | None, n_rows: int) -> bytes:
+    if statuses is None:
+        return _uniform_statuses(n_rows)
+    return b'"statuses":[%b]' % b",".join([_NAMES[status] for status in statuses])
+
+
+def _event_part(event_us: Column | None, n_rows: int) -> bytes:
+    """Return a column's event timestamps and what is between it and the next one's values."""
+    return b',"event_timestamps":%b%b' % (
         _uniform_instants(n_rows) if event_us is None else _instants(event_us, n_rows),
         _BETWEEN,
     )
@@ -140,10 +176,13 @@ def _tail(statuses: Sequence[Status] | None, event_us: Column | None, n_rows: in
 
 def _instants(event_us: Column, n_rows: int) -> bytes:
     if n_rows == 1:
-        event = event_us[0]
-        return b"[%b]" % (_NO_EVENT if event is None else _instant(int(event)))
-    if not isinstance(event_us, np.ndarray):
+        (event,) = plain_column(event_us)
+        return b"[%b]" % (_NO_EVENT if event is None else _instant(event))
+    if isinstance(event_us, NullableArray):
         # Feast's word for no event is the instant 0.
+        event_us.values[event_us.is_null] = 0
+        event_us = event_us.values
+    elif not isinstance(event_us, np.ndarray):
         event_us = np.array([event or 0 for event in event_us], np.int64)
     return orjson.dumps(event_us.view("M8[us]"), option=_OPTIONS)
 
@@ -153,17 +192,9 @@ def _instant(event_us: int) -> bytes:
     return b'"%b"' % format_us(event_us).encode()
 
 
-def _uniform_tail(n_rows: int) -> bytes:
-    return b',"statuses":%b,"event_timestamps":%b%b' % (
-        _uniform_statuses(n_rows),
-        _uniform_instants(n_rows),
-        _BETWEEN,
-    )
-
-
 @functools.lru_cache(maxsize=_MAX_CACHED_ROWS)
 def _uniform_statuses(n_rows: int) -> bytes:
-    return b"[%b]" % b",".join([_NAMES[Status.PRESENT]] * n_rows)
+    return b'"statuses":[%b]' % b",".join([_NAMES[Status.PRESENT]] * n_rows)
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_ROWS)

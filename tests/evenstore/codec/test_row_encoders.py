@@ -69,7 +69,8 @@ def _stored(view: FeatureViewSchema, batch: pa.RecordBatch, layout: Layout) -> l
         if layout is Layout.PACKED:
             head = read_row(cell)
             assert head.fingerprint == schema.fingerprint
-            decoded.append(PackedReader(schema).read(cell, head.payload_start, head.flags))
+            read = PackedReader(schema).read(cell, head.payload_start, head.flags)
+            decoded.append(list(read))
         else:
             by_name = dict(zip((f.name for f in view.features), _split_feast(cell), strict=True))
             decoded.append([value_decoder(f.dtype)(by_name[f.name]) for f in schema.features])
