@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from evenstore.clock import Clock
 from evenstore.codec.command import encode_command
 from evenstore.errors import EvenstoreError, OnlineStoreError
-from evenstore.online.column_lookup import ColumnAnswer, ColumnBatch
+from evenstore.online.column_lookup import ColumnAnswer, ColumnBatch, plain_column
 from evenstore.online.row_schemas import RowSchemaNeeded
 from serving.errors import InvalidRequestError, RequestTooLargeError
 from serving.hot.feast_request import FeastRequest, check_references, parse_feast_request
@@ -19,7 +20,7 @@ from serving.settings import Limits
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.request_log import RequestLog
 
-__all__ = ["Answer", "Gateway"]
+__all__ = ["Answer", "Gateway", "Lookup"]
 
 
 @dataclass(slots=True)  # Not frozen: one is made per request.
@@ -29,6 +30,29 @@ class Answer:
     body: bytes
     as_of_us: int
     is_degraded: bool = False
+
+
+@dataclass(slots=True)  # Nor this.
+class Lookup:
+    """A request between its two halves: before Redis is asked, and after.
+
+    Attributes:
+        request: What was asked for.
+        plan: How it is answered.
+        batch: Its commands.
+        as_of_us: Its instant.
+        begun: `perf_counter()` at its beginning, and so on.
+        parsed: When its JSON was parsed.
+        planned: When its commands were made.
+    """
+
+    request: FeastRequest
+    plan: ReadPlan
+    batch: ColumnBatch
+    as_of_us: int
+    begun: float
+    parsed: float
+    planned: float
 
 
 class Gateway:
@@ -76,6 +100,23 @@ class Gateway:
             EntityRowsError: A column is missing or a value has not the declared type.
             OnlineStoreError: Redis failed.
         """
+        lookup = self.begin(body)
+        replies: list[Any] = []
+        try:
+            if lookup.batch.n_commands:
+                replies = await self.send(lookup)
+            return self.finish(lookup, replies)
+        except RowSchemaNeeded as needed:
+            return await self.finish_with_schemas(lookup, replies, needed)
+        except OnlineStoreError as exc:
+            return self.degrade(lookup, exc)
+
+    def begin(self, body: bytes) -> Lookup:
+        """Begin what `get_online_features` does: everything before Redis is asked.
+
+        Raises:
+            EvenstoreError: As there, but for Redis.
+        """
         begun = perf_counter()
         as_of_us = self.clock.now_us()
         request = parse_feast_request(body)
@@ -83,62 +124,91 @@ class Gateway:
         plan = self.plan(request)
         plan.form.check_names(full_feature_names=request.full_feature_names)
         self.check_size(plan, max(map(len, request.entities.values()), default=0))
-        columns = plan.columns
-        batch = columns.begin(plan.form.read_columns(request.entities))
-        n_rows = batch.n_rows
-        if n_rows == 0:
+        batch = plan.columns.begin(plan.form.read_columns(request.entities))
+        if batch.n_rows == 0:
             msg = "no entity rows"
             raise InvalidRequestError(msg, hint="send at least one value per join key")
-        planned = perf_counter()
-        is_degraded = False
-        fetched = planned
-        replies: list[Any] = []
+        return Lookup(request, plan, batch, as_of_us, begun, parsed, perf_counter())
+
+    def send(self, lookup: Lookup) -> asyncio.Future[list[Any]]:
+        """Ask Redis; there is at least one command.
+
+        Raises:
+            OnlineStoreError: It is away, or too much is under way.
+        """
+        return self.reader.send(lookup.batch.payload, lookup.batch.n_commands)
+
+    def finish(self, lookup: Lookup, replies: list[Any]) -> Answer:
+        """Make the answer.
+
+        Raises:
+            RowSchemaNeeded: `finish_with_schemas` is to be called.
+            OnlineStoreError: Redis refused a command; `degrade` says what becomes of it.
+        """
+        check(replies)
+        fetched = perf_counter()
+        answer = lookup.plan.columns.finish(lookup.batch, replies, as_of_us=lookup.as_of_us)
+        return self._render(lookup, answer, fetched)
+
+    async def finish_with_schemas(
+        self, lookup: Lookup, replies: list[Any], needed: RowSchemaNeeded
+    ) -> Answer:
+        """Make the answer after asking Redis for the schemas of stored rows.
+
+        Raises:
+            OnlineStoreError: Redis failed.
+        """
+        columns, batch = lookup.plan.columns, lookup.batch
+        fetched = perf_counter()
         try:
-            if batch.n_commands:
-                replies = await self.reader.send(batch.payload, batch.n_commands)
-                check(replies)
-            fetched = perf_counter()
-            answer = columns.finish(batch, replies, as_of_us=as_of_us)
-        except RowSchemaNeeded as needed:
-            answer = await self._finish_with_schemas(plan, batch, replies, as_of_us, needed)
+            while True:  # Once per schema: the answer is kept.
+                (reply,) = await self.reader.send(encode_command(needed.command), 1)
+                check([reply])
+                columns.learn(batch, needed, reply)
+                try:
+                    answer = columns.finish(batch, replies, as_of_us=lookup.as_of_us)
+                except RowSchemaNeeded as another:
+                    needed = another
+                else:
+                    return self._render(lookup, answer, fetched)
         except OnlineStoreError as exc:
-            if not plan.fails_open:
-                raise
-            self.log.log_error(exc, route="/get-online-features", status=503)
-            answer, is_degraded = columns.unavailable(batch), True
+            return self.degrade(lookup, exc)
+
+    def degrade(self, lookup: Lookup, error: OnlineStoreError) -> Answer:
+        """Answer without the store where the service fails open.
+
+        Raises:
+            OnlineStoreError: It fails closed.
+        """
+        if not lookup.plan.fails_open:
+            raise error
+        self.log.log_error(error, route="/get-online-features", status=503)
+        fetched = perf_counter()
+        answer = self._render(lookup, lookup.plan.columns.unavailable(lookup.batch), fetched)
+        answer.is_degraded = True
+        return answer
+
+    def _render(self, lookup: Lookup, answer: ColumnAnswer, fetched: float) -> Answer:
         computed = perf_counter()
         decoded = computed if answer.decoded_s is None else answer.decoded_s
         if answer.errors:
             self._note_errors(answer)
+        request, plan, batch = lookup.request, lookup.plan, lookup.batch
         rendered = plan.renderer.render(
             [batch.keys[name] for name in plan.key_names],
             answer,
-            n_rows,
+            batch.n_rows,
             full_feature_names=request.full_feature_names,
             lists_views=request.lists_views,
         )
-        self._count_values(plan, answer, n_rows, as_of_us)
+        self._count_values(plan, answer, batch.n_rows, lookup.as_of_us)
         self.metrics.observe_lookup(
-            (begun, parsed, planned, fetched, decoded, computed, perf_counter())
+            (
+                *(lookup.begun, lookup.parsed, lookup.planned),
+                *(fetched, decoded, computed, perf_counter()),
+            )
         )
-        return Answer(rendered, as_of_us, is_degraded)
-
-    async def _finish_with_schemas(
-        self,
-        plan: ReadPlan,
-        batch: ColumnBatch,
-        replies: list[Any],
-        as_of_us: int,
-        needed: RowSchemaNeeded,
-    ) -> ColumnAnswer:
-        while True:  # Once per schema: the answer is kept.
-            (reply,) = await self.reader.send(encode_command(needed.command), 1)
-            check([reply])
-            plan.columns.learn(batch, needed, reply)
-            try:
-                return plan.columns.finish(batch, replies, as_of_us=as_of_us)
-            except RowSchemaNeeded as another:
-                needed = another
+        return Answer(rendered, lookup.as_of_us)
 
     def plan(self, request: FeastRequest) -> ReadPlan:
         """Return what is prepared for a request.
@@ -199,6 +269,6 @@ class Gateway:
                     counts.count(statuses)
             event_us = answer.event_us[places[0]]
             if samples_ages and event_us is not None:
-                for event in event_us:
+                for event in plain_column(event_us):
                     if event is not None:
-                        counts.observe_age_us(as_of_us - int(event))
+                        counts.observe_age_us(as_of_us - event)

@@ -94,11 +94,14 @@ class ApiKeys:
             NotAuthenticatedError: No key, or one that is not known (any more).
             AccessDeniedError: The key is known but has not this scope.
         """
-        if key is None:
+        return self.authorize_digest(None if key is None else hash_key(key), scope)
+
+    def authorize_digest(self, digest: bytes | None, scope: Scope | None) -> str:
+        """Do as `authorize` for a key of which only `hash_key` is at hand."""
+        if digest is None:
             self.n_not_authenticated += 1
             msg = "this route needs an API key"
             raise NotAuthenticatedError(msg, hint=_HINT)
-        digest = hash_key(key)
         known = self._by_scope[scope].get(digest)
         if known is not None and hmac.compare_digest(known[0], digest):
             return known[1]

@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 
 from serving.settings import Limits
 
-__all__ = ["Receiving"]
+__all__ = ["BoundedProtocol", "Receiving"]
 
 _SWEEP_S = 1.0
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
@@ -44,22 +44,22 @@ class Receiving:
         self.max_message_bytes = limits.max_head_bytes + _CHUNKING_OVERHEAD * limits.max_body_bytes
         self._max_receive_s = limits.max_receive_s
         self._sweep_s = min(_SWEEP_S, limits.max_receive_s / 2)
-        self._connections: set[_BoundedProtocol] = set()
+        self._connections: set[BoundedProtocol] = set()
         self._timer: asyncio.TimerHandle | None = None
         receiving = self
 
-        class BoundProtocol(_BoundedProtocol):
+        class BoundProtocol(BoundedProtocol):
             bounds = receiving
 
-        self.protocol: type[HttpToolsProtocol] = BoundProtocol
+        self.protocol: type[BoundedProtocol] = BoundProtocol
 
-    def add(self, connection: _BoundedProtocol) -> None:
+    def add(self, connection: BoundedProtocol) -> None:
         """Look at a connection from now on."""
         self._connections.add(connection)
         if self._timer is None:
             self._timer = connection.loop.call_later(self._sweep_s, self._sweep, connection.loop)
 
-    def remove(self, connection: _BoundedProtocol) -> None:
+    def remove(self, connection: BoundedProtocol) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
 
@@ -72,7 +72,7 @@ class Receiving:
             self._timer = loop.call_later(self._sweep_s, self._sweep, loop)
 
 
-class _BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which tells what it is receiving and since when."""
 
     bounds: Receiving
@@ -100,10 +100,25 @@ class _BoundedProtocol(HttpToolsProtocol):
         return not cycle.more_body and cycle.scope is self.scope
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing is received, nothing is answered and nothing is wrong."""
+        cycle: RequestResponseCycle | None = vars(self)["cycle"]
+        if self._is_refused or self._ignores_rest or self.transport.is_closing():
+            return False
+        if cycle is None:
+            return self.scope is None
+        return cycle.response_complete and not cycle.more_body and cycle.scope is self.scope
+
+    @property
     def _is_head(self) -> bool:
         # In a head, the cycle is that of the request before, if there was one.
         cycle: RequestResponseCycle | None = vars(self)["cycle"]
         return cycle is None or cycle.scope is not self.scope
+
+    def take_whole(self) -> None:
+        """Note that a request came as a whole, which the parser need not see."""
+        self._since_s = None
+        self._unset_keepalive_if_required()
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -6,18 +6,20 @@ not in front.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from evenstore.clock import format_us
-from evenstore.errors import EvenstoreError
+from evenstore.errors import EvenstoreError, OnlineStoreError, OnlineStoreUnavailableError
+from evenstore.online.row_schemas import RowSchemaNeeded
 from serving.compat.strict_form import StrictForm
 from serving.errors import (
     RequestTooLargeError,
@@ -25,8 +27,9 @@ from serving.errors import (
     status_of,
     unexpected_response,
 )
-from serving.gateway import Answer, Gateway
+from serving.gateway import Answer, Gateway, Lookup
 from serving.guard.api_keys import presented_key
+from serving.guard.key_file import hash_key
 from serving.guard.middleware import Guarding
 from serving.guard.request_id import REQUEST_ID
 
@@ -48,16 +51,20 @@ class Caller:
 
     Attributes:
         api_key: Name of the key; empty where none is asked for.
+        key_digest: What is known of the key that was presented; None without one.
         request_id: The caller's own, or a new one.
+        has_own_id: Whether it is the caller's own.
         refusal: Why the request is not answered.
     """
 
-    __slots__ = ("api_key", "refusal", "request_id")
+    __slots__ = ("api_key", "has_own_id", "key_digest", "refusal", "request_id")
 
     def __init__(self) -> None:
         self.api_key = ""
+        self.key_digest: bytes | None = None
         self.refusal: EvenstoreError | None = None
         self.request_id = b""
+        self.has_own_id = False
 
 
 @dataclass(slots=True)  # Not frozen: one is made per request.
@@ -90,14 +97,15 @@ class FeastRoute:
         strict: StrictForm | None = None,
     ) -> None:
         self._app = app
-        self._gateway = gateway
-        self._guarding = guarding
-        self._strict = strict
+        self.gateway = gateway
+        self.guarding = guarding
+        self.strict = strict
         self.max_body_bytes = gateway.limits.max_body_bytes
         self._metrics = guarding.metrics.route(FEAST_PATH)
         clock = b"frozen" if gateway.clock.is_frozen else b"system"
         self._clock_header = (b"evenstore-clock", clock)
         self._second = (-1, b"")
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request where the server leaves this route to ASGI."""
@@ -132,61 +140,74 @@ class FeastRoute:
                 x_request_id = value
             elif name == b"content-length":
                 length = value
-        caller.request_id = self._guarding.request_ids.take(x_request_id)
+        caller.request_id = self.guarding.request_ids.take(x_request_id)
         if length is not None and length.isdigit() and int(length) > self.max_body_bytes:
             caller.refusal = _too_large(self.max_body_bytes)
-        if self._guarding.keys is not None:
-            self._authorize(caller, presented_key(authorization, x_api_key))
+        if self.guarding.keys is not None:
+            key = presented_key(authorization, x_api_key)
+            caller.key_digest = None if key is None else hash_key(key)
+            self._authorize(caller)
+        caller.has_own_id = x_request_id is not None
         return caller
 
-    def _authorize(self, caller: Caller, key: bytes | None) -> None:
-        keys = self._guarding.keys
+    def meet_again(self, key_digest: bytes | None) -> Caller:
+        """Do as `meet` for headers that were met before, and had no id of their own.
+
+        Args:
+            key_digest: What they were found to present.
+        """
+        caller = Caller()
+        caller.request_id = self.guarding.request_ids.take(None)
+        if self.guarding.keys is not None:
+            caller.key_digest = key_digest
+            self._authorize(caller)
+        return caller
+
+    def _authorize(self, caller: Caller) -> None:
+        keys = self.guarding.keys
         try:
-            caller.api_key = "" if keys is None else keys.authorize(key, "read")
+            caller.api_key = (
+                "" if keys is None else keys.authorize_digest(caller.key_digest, "read")
+            )
         except EvenstoreError as exc:
             caller.refusal = exc
 
     async def reply(self, caller: Caller, body: bytes) -> Reply:
+        """Answer one request, whatever happens; see `answer`."""
+        replied: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Reply) -> None:
+            if not replied.done():  # The caller may be gone.
+                replied.set_result(reply)
+
+        self.answer(caller, body, done)
+        return await replied
+
+    def answer(self, caller: Caller, body: bytes, done: Callable[[Reply], object]) -> None:
         """Answer one request, whatever happens.
+
+        Without a task: what a request does before and after Redis is done in one go each.
 
         Args:
             caller: What `meet` made of its headers.
             body: As it came, or nothing where `caller.refusal` says why it is not looked at.
+            done: Called once with the answer, maybe before this returns.
         """
-        begun = perf_counter()
-        # Of this task: the connection's other requests have ids of their own.
-        REQUEST_ID.set(caller.request_id)
-        try:
-            self._admit(caller, body)
-            try:
-                answer = await self._gateway.get_online_features(body)
-            finally:
-                self._guarding.admission.leave()
-            if self._strict is not None:
-                answer.body = self._strict.restore(body, answer.body)
-            reply = self._reply(answer, caller.request_id)
-        except EvenstoreError as exc:
-            response = None if self._strict is None else self._strict.error(exc, body)
-            self._guarding.log.log_error(exc, route=FEAST_PATH, status=status_of(exc))
-            reply = _refusal(response or error_response(exc), caller.request_id)
-        except Exception:
-            logger.exception("a request failed", extra={"route": FEAST_PATH})
-            reply = _refusal(unexpected_response(), caller.request_id)
-        seconds = perf_counter() - begun
-        self._metrics.observe(reply.status, seconds)
-        if self._guarding.log.is_on:
-            self._guarding.log.log_request(
-                FEAST_PATH, "POST", reply.status, seconds, api_key=caller.api_key
-            )
-        return reply
+        _Exchange(self, caller, body, done).begin()
 
-    def _admit(self, caller: Caller, body: bytes) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what is left of a request beside others."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def admit(self, caller: Caller, body: bytes) -> None:
         """Let a request in, or raise why not; `admission.leave` is due afterwards."""
         if caller.refusal is not None:
             raise caller.refusal
         if len(body) > self.max_body_bytes:
             raise _too_large(self.max_body_bytes)
-        self._guarding.admission.enter()
+        self.guarding.admission.enter()
 
     async def _receive(self, receive: Receive) -> bytes:
         """Receive a body; of one that is too large only so much that it is seen to be."""
@@ -202,7 +223,10 @@ class FeastRoute:
             has_more = message.get("more_body", False)
         return b"".join(pieces)
 
-    def _reply(self, answer: Answer, request_id: bytes) -> Reply:
+    def render(self, answer: Answer, caller: Caller, body: bytes) -> Reply:
+        """Return the HTTP answer that has an answer's JSON."""
+        if self.strict is not None:
+            answer.body = self.strict.restore(body, answer.body)
         as_of_us = answer.as_of_us
         headers = [
             (b"content-type", b"application/json"),
@@ -210,11 +234,28 @@ class FeastRoute:
             (b"evenstore-as-of", self._instant(as_of_us)),
             (b"evenstore-as-of-us", b"%d" % as_of_us),
             self._clock_header,
-            (b"x-request-id", request_id),
+            (b"x-request-id", caller.request_id),
         ]
         if answer.is_degraded:
             headers.append((b"evenstore-degraded", b"true"))
         return Reply(_OK, headers, answer.body)
+
+    def refuse(self, exc: Exception, caller: Caller, body: bytes) -> Reply:
+        """Return the HTTP answer that says what went wrong, and tell the log."""
+        if not isinstance(exc, EvenstoreError):
+            logger.error("a request failed", extra={"route": FEAST_PATH}, exc_info=exc)
+            return _refusal(unexpected_response(), caller.request_id)
+        response = None if self.strict is None else self.strict.error(exc, body)
+        self.guarding.log.log_error(exc, route=FEAST_PATH, status=status_of(exc))
+        return _refusal(response or error_response(exc), caller.request_id)
+
+    def note(self, reply: Reply, caller: Caller, seconds: float) -> None:
+        """Count an answered request, and write its line to the log."""
+        self._metrics.observe(reply.status, seconds)
+        if self.guarding.log.is_on:
+            self.guarding.log.log_request(
+                FEAST_PATH, "POST", reply.status, seconds, api_key=caller.api_key
+            )
 
     def _instant(self, as_of_us: int) -> bytes:
         second, rest_us = divmod(as_of_us, _US_PER_S)
@@ -225,6 +266,91 @@ class FeastRoute:
         if rest_us == 0:
             return self._second[1] + b"Z"
         return b"%b.%06dZ" % (self._second[1], rest_us)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_begun", "_body", "_caller", "_done", "_is_inside", "_lookup", "_route")
+
+    _lookup: Lookup
+
+    def __init__(
+        self, route: FeastRoute, caller: Caller, body: bytes, done: Callable[[Reply], object]
+    ) -> None:
+        self._route = route
+        self._caller = caller
+        self._body = body
+        self._done: Callable[[Reply], object] | None = done
+        self._begun = perf_counter()
+        self._is_inside = False
+
+    def begin(self) -> None:
+        """Ask Redis, or answer at once where there is nothing to ask."""
+        # What comes later of this request runs in a copy of this context.
+        REQUEST_ID.set(self._caller.request_id)
+        gateway = self._route.gateway
+        try:
+            self._route.admit(self._caller, self._body)
+            self._is_inside = True
+            lookup = self._lookup = gateway.begin(self._body)
+            if lookup.batch.n_commands:
+                self._ask(lookup)
+            else:
+                self._finish([])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the caller must hear of it
+            self._refuse(exc)
+
+    def _ask(self, lookup: Lookup) -> None:
+        try:
+            future = self._route.gateway.send(lookup)
+        except OnlineStoreError as exc:
+            self._reply(self._route.gateway.degrade(lookup, exc))
+        else:
+            future.add_done_callback(self._on_replies)
+
+    def _on_replies(self, future: asyncio.Future[list[Any]]) -> None:
+        try:
+            self._finish(future.result())
+        except OnlineStoreError as exc:
+            try:
+                self._reply(self._route.gateway.degrade(self._lookup, exc))
+            except Exception as closed:  # noqa: BLE001
+                self._refuse(closed)
+        except asyncio.CancelledError:
+            self._refuse(OnlineStoreUnavailableError("the worker stops"))
+        except Exception as exc:  # noqa: BLE001
+            self._refuse(exc)
+
+    def _finish(self, replies: list[Any]) -> None:
+        try:
+            answer = self._route.gateway.finish(self._lookup, replies)
+        except RowSchemaNeeded as needed:
+            self._route.start(self._finish_with_schemas(replies, needed))
+        else:
+            self._reply(answer)
+
+    async def _finish_with_schemas(self, replies: list[Any], needed: RowSchemaNeeded) -> None:
+        try:
+            answer = await self._route.gateway.finish_with_schemas(self._lookup, replies, needed)
+            self._reply(answer)
+        except Exception as exc:  # noqa: BLE001
+            self._refuse(exc)
+
+    def _reply(self, answer: Answer) -> None:
+        self._end(self._route.render(answer, self._caller, self._body))
+
+    def _refuse(self, exc: Exception) -> None:
+        self._end(self._route.refuse(exc, self._caller, self._body))
+
+    def _end(self, reply: Reply) -> None:
+        done, self._done = self._done, None
+        if done is None:  # What went wrong is that the answer could not be written.
+            return
+        if self._is_inside:
+            self._route.guarding.admission.leave()
+        self._route.note(reply, self._caller, perf_counter() - self._begun)
+        done(reply)
 
 
 def _refusal(response: Response, request_id: bytes) -> Reply:

@@ -8,18 +8,21 @@ All other requests take uvicorn's way.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from serving.hot.feast_route import FEAST_PATH, FeastRoute
+from serving.guard.receiving import BoundedProtocol
+from serving.hot.feast_route import FEAST_PATH, Caller, FeastRoute, Reply
+from serving.hot.known_heads import KnownHead, KnownHeads
 
 __all__ = ["with_hot_route"]
 
 _URL = FEAST_PATH.encode("ascii")
+# So many heads in a row that were new, and a connection is one of a caller that has no other.
+_MAX_UNKNOWN = 16
 
 
 class _HotCycle:
@@ -33,12 +36,11 @@ class _HotCycle:
     """
 
     __slots__ = (
-        "_caller",
         "_has_begun",
         "_is_due",
         "_protocol",
-        "_task",
         "body",
+        "caller",
         "disconnected",
         "keep_alive",
         "message_event",
@@ -50,22 +52,28 @@ class _HotCycle:
     )
 
     def __init__(
-        self, protocol: HttpToolsProtocol, route: FeastRoute, on_response: Callable[[], None]
+        self, protocol: Any, caller: Caller, *, keep_alive: bool, body: bytes | None = None
     ) -> None:
         self.scope = protocol.scope
-        self.body = b""
-        self.more_body = True
+        self.body = body or b""
+        self.more_body = body is None
         self.disconnected = False
-        self.keep_alive = protocol.parser.should_keep_alive()
+        self.keep_alive = keep_alive
         self.response_started = False
         self.response_complete = False
         self.message_event = self
-        self.on_response = on_response
-        self._protocol: Any = protocol
-        self._caller = route.meet(protocol.headers)
+        self.on_response: Callable[[], None] = protocol.on_response_complete
+        self.caller = caller
+        self._protocol = protocol
         self._is_due = False
         self._has_begun = False
-        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def can_be_noted(self) -> bool:
+        """Whether a request with the same head would be taken in the same way."""
+        caller = self.caller
+        is_whole = not self.more_body and self.keep_alive
+        return is_whole and caller.refusal is None and not caller.has_own_id
 
     def start(self) -> None:
         """Answer as soon as the request is here: those before it have been answered."""
@@ -77,21 +85,27 @@ class _HotCycle:
         if self._has_begun or self.disconnected or not self._is_due:
             return
         protocol = self._protocol
-        is_wanted = self._caller.refusal is None and len(self.body) <= protocol.route.max_body_bytes
+        is_wanted = self.caller.refusal is None and len(self.body) <= protocol.route.max_body_bytes
         if self.more_body and is_wanted:
             # uvicorn stops reading at 64 kB until the application has taken what there is.
             protocol.flow.resume_reading()
             return
         self._has_begun = True
-        task = self._task = protocol.loop.create_task(self._run(protocol.route))
-        protocol.tasks.add(task)
-        task.add_done_callback(protocol.tasks.discard)
+        protocol.route.answer(self.caller, self.body, self._reply)
 
-    async def _run(self, route: FeastRoute) -> None:
-        reply = await route.reply(self._caller, self.body)
+    def _reply(self, reply: Reply) -> None:
         protocol = self._protocol
         if protocol.flow.write_paused and not self.disconnected:
-            await protocol.flow.drain()
+            protocol.route.start(self._reply_later(reply))
+        else:
+            self._write(reply)
+
+    async def _reply_later(self, reply: Reply) -> None:
+        await self._protocol.flow.drain()
+        self._write(reply)
+
+    def _write(self, reply: Reply) -> None:
+        protocol = self._protocol
         transport = protocol.transport
         if not self.disconnected and not transport.is_closing():
             head = [STATUS_LINE[reply.status]]
@@ -110,44 +124,75 @@ class _HotCycle:
         self.on_response()
 
 
-def with_hot_route(base: type[HttpToolsProtocol], hot_route: FeastRoute) -> type[HttpToolsProtocol]:
+class _HotProtocol(BoundedProtocol):
+    route: FeastRoute
+    heads: KnownHeads
+    _n_unknown = 0
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._n_unknown >= _MAX_UNKNOWN or not self.is_idle:
+            super().data_received(data)
+            return
+        known = self.heads.find(data)
+        if known is not None:
+            self._n_unknown = 0
+            self._answer_known(*known)
+            return
+        self._n_unknown += 1
+        before: Any = vars(self)["cycle"]
+        super().data_received(data)
+        cycle: Any = vars(self)["cycle"]
+        if cycle is not before and isinstance(cycle, _HotCycle) and cycle.can_be_noted:
+            self.heads.note(data, cycle.body, cycle.caller.key_digest)
+
+    def _answer_known(self, head: KnownHead, body: bytes) -> None:
+        self.take_whole()
+        caller = self.route.meet_again(head.key_digest)
+        cycle: Any = _HotCycle(self, caller, keep_alive=True, body=body)
+        self.cycle = cycle
+        cycle.start()
+
+    @override
+    def on_headers_complete(self) -> None:
+        parser: Any = self.parser
+        if not _is_hot(self, parser):
+            super().on_headers_complete()
+            return
+        before: Any = vars(self)["cycle"]
+        caller = self.route.meet(self.headers)
+        cycle: Any = _HotCycle(self, caller, keep_alive=parser.should_keep_alive())
+        self.cycle = cycle
+        if before is None or before.response_complete:
+            cycle.start()
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    @override
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if isinstance(cycle, _HotCycle):
+            cycle.start()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+
+def with_hot_route(base: type[BoundedProtocol], hot_route: FeastRoute) -> type[BoundedProtocol]:
     """Return a protocol that answers one route by itself.
 
     Args:
         base: Answers all others.
         hot_route: Answers that one.
     """
-    parent: Any = base  # A class that is only known here is no type to a checker.
+    return type("HotProtocol", (_HotProtocol, base), {"route": hot_route, "heads": KnownHeads()})
 
-    class HotProtocol(parent):  # type: ignore[misc]
-        route = hot_route
 
-        @override
-        def on_headers_complete(self) -> None:
-            parser = self.parser
-            if (
-                self.url != _URL
-                or self.root_path
-                or self.expect_100_continue
-                or parser.get_method() != b"POST"
-                or parser.get_http_version() != "1.1"
-                or parser.should_upgrade()
-            ):
-                base.on_headers_complete(self)
-                return
-            before: Any = vars(self)["cycle"]
-            cycle = self.cycle = _HotCycle(self, hot_route, self.on_response_complete)
-            if before is None or before.response_complete:
-                cycle.start()
-            else:
-                self.flow.pause_reading()
-                self.pipeline.appendleft((cycle, self.app))
-
-        @override
-        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            if isinstance(cycle, _HotCycle):
-                cycle.start()
-            else:
-                base._start_asgi_task(self, cycle, app)  # noqa: SLF001
-
-    return HotProtocol
+def _is_hot(protocol: Any, parser: Any) -> bool:
+    return (
+        protocol.url == _URL
+        and not protocol.root_path
+        and not protocol.expect_100_continue
+        and parser.get_method() == b"POST"
+        and parser.get_http_version() == "1.1"
+        and not parser.should_upgrade()
+    )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evenstore.clock import SystemClock
-from serving.guard.key_file import create_key
+from serving.guard.key_file import create_key, revoke_key
 from tests.serving import rows
 from tests.serving.processes import LIMITS, Running, run_worker, wait_until
 from tests.serving.stack import Stack
@@ -37,7 +37,7 @@ _PROBE = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 @contextmanager
 def _connect(worker: Running) -> Iterator[socket.socket]:
     host, port = worker.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         yield connection
 
 
@@ -181,6 +181,69 @@ def test_callers_that_hang_up_leave_nothing_behind(worker: Running) -> None:
     assert worker.post(json.loads(_BODY)).status_code == 200
 
 
+def test_head_that_was_sent_before_means_the_same_again(worker: Running) -> None:
+    """Once known, a head is not parsed; whatever follows it must be found all the same."""
+    same_length = _BODY.replace(b"numbers:f_int32", b"numbers:f_int64")
+    with _connect(worker) as connection:
+
+        def ask(raw: bytes, n_answers: int = 1) -> list[tuple[int, bytes]]:
+            connection.sendall(raw)
+            return _answers(connection, n_answers)
+
+        for _ in range(3):
+            assert _n_rows(ask(_post())[0][1]) == 1
+        assert b"f_int64" in ask(_post(same_length))[0][1]
+        assert [status for status, _ in ask(_post() + _PROBE + _post(_OTHER), 3)] == [200] * 3
+        assert ask(_PROBE)[0] == (200, b"ok")
+        whole = _post()
+        connection.sendall(whole[:-1])
+        worker.get("/healthz")
+        assert _n_rows(ask(whole[-1:])[0][1]) == 1
+        assert ask(_post(b"x" * len(_BODY)))[0][0] == 422
+        assert _n_rows(ask(_post(_OTHER))[0][1]) == 3
+        connection.sendall(_post(_BODY, "connection: close"))
+        assert _answers(connection, 1)[0][0] == 200
+        assert connection.recv(1) == b""
+
+
+def test_ids_of_requests_with_one_head_differ(worker: Running) -> None:
+    own = _post(_BODY, "x-request-id: mine")
+    with _connect(worker) as connection:
+        ids = []
+        for raw in (_post(), _post(), _post(), own, own):
+            connection.sendall(raw)
+            head, _, rest = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert rest
+            ids += [
+                line for line in head.lower().split(b"\r\n") if line.startswith(b"x-request-id")
+            ]
+    assert len(set(ids[:3])) == 3
+    assert ids[3:] == [b"x-request-id: mine"] * 2
+
+
+def test_known_head_opens_nothing_after_its_key_is_gone(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    _, key = create_key(path, "checkout", ["read"], SystemClock())
+    with run_worker(
+        tmp_path, stack.schema_path, stack.redis.url, api_keys_path=str(path)
+    ) as worker:
+        raw = _post(_BODY, f"x-api-key: {key}")
+        with _connect(worker) as connection:
+            for _ in range(3):
+                connection.sendall(raw)
+                assert _answers(connection, 1)[0][0] == 200
+            revoke_key(path, "checkout")
+
+            def is_refused() -> bool:
+                connection.sendall(raw)
+                return _answers(connection, 1)[0][0] == 401
+
+            wait_until(is_refused, "the key is revoked")
+            # Refused, it is no head to remember; the next one is looked at afresh.
+            connection.sendall(_post())
+            assert _answers(connection, 1)[0][0] == 401
+
+
 @pytest.mark.slow
 def test_stopping_worker_answers_what_has_begun(stack: Stack, tmp_path: Path) -> None:
     with run_worker(tmp_path, stack.schema_path, stack.redis.url) as worker:
@@ -193,7 +256,7 @@ def test_stopping_worker_answers_what_has_begun(stack: Stack, tmp_path: Path) ->
             ((status, body),) = _answers(connection, 1)
             assert (status, _n_rows(body)) == (200, 1)
             assert connection.recv(1) == b""
-        worker.process.wait(timeout=30)
+        worker.process.wait(timeout=120)
 
 
 def _accepts(worker: Running) -> bool:
