@@ -34,6 +34,8 @@ PushTarget = Literal["online", "offline", "online_and_offline"]
 _OK = 200
 _NO_EVENT_TIMESTAMP = "1970-01-01T00:00:00Z"
 
+_STATUSES = {status.name: status for status in Status}
+
 _Parsed = TypeVar("_Parsed")
 
 
@@ -148,23 +150,37 @@ def _online_features(answer: Any, headers: Mapping[str, str]) -> OnlineFeatures:
     names = tuple(answer["metadata"]["feature_names"])
     columns = dict(zip(names, answer["results"], strict=True))
     statuses = {
-        name: [Status[status] for status in column["statuses"]] for name, column in columns.items()
+        name: [_STATUSES[status] for status in column["statuses"]]
+        for name, column in columns.items()
     }
-    instants: dict[str, int] = {}
     return OnlineFeatures(
         names=names,
         values={name: column["values"] for name, column in columns.items()},
         statuses=statuses,
-        event_us={
-            name: [
-                _event_us(text, status, instants)
-                for text, status in zip(column["event_timestamps"], statuses[name], strict=True)
-            ]
-            for name, column in columns.items()
-        },
+        event_us=_event_columns(
+            {name: column["event_timestamps"] for name, column in columns.items()}, statuses
+        ),
         as_of_us=int(headers["evenstore-as-of-us"]),
         is_clock_frozen=headers["evenstore-clock"] == "frozen",
     )
+
+
+def _event_columns(
+    texts: Mapping[str, Sequence[str]], statuses: Mapping[str, Sequence[Status]]
+) -> dict[str, list[int | None]]:
+    instants: dict[str, int] = {}
+    columns: dict[str, list[int | None]] = {}
+    before: tuple[Sequence[str], Sequence[Status]] | None = None
+    column: list[int | None] = []
+    for name in texts:
+        # The features of a view mostly say the same.
+        if (texts[name], statuses[name]) != before:
+            before = texts[name], statuses[name]
+            column = [
+                _event_us(text, status, instants) for text, status in zip(*before, strict=True)
+            ]
+        columns[name] = column
+    return columns
 
 
 def _event_us(text: str, status: Status, instants: dict[str, int]) -> int | None:
