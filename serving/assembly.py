@@ -42,6 +42,7 @@ from serving.telemetry.sources import (
 )
 from serving.writes.client import WriterClient
 from serving.writes.routes import write_routes
+from serving.writes.row_route import RowRoute
 
 __all__ = ["Assembly", "assemble"]
 
@@ -80,7 +81,10 @@ def assemble(settings: WorkerSettings) -> Assembly:
         lifespan=_lifespan(gateway, writer, beside),
     )
     strict = StrictForm(gateway) if settings.compat == "strict" else None
-    route = FeastRoute(Guard(app, guarding), gateway, guarding, strict)
+    inner = None
+    if writer is not None:
+        inner = RowRoute(app, writer, max_body_bytes=settings.limits.max_body_bytes)
+    route = FeastRoute(Guard(app, guarding, inner), gateway, guarding, strict)
     return Assembly(route, with_hot_route(receiving.protocol, route))
 
 
@@ -143,7 +147,11 @@ def _routers(gateway: Gateway, writer: WriterClient | None) -> list[APIRouter]:
 def _writer(settings: WorkerSettings) -> WriterClient | None:
     if not settings.writes or settings.writer_socket is None:
         return None
-    return WriterClient(settings.writer_socket, timeout_s=settings.writer_timeout_s)
+    return WriterClient(
+        settings.writer_socket,
+        timeout_s=settings.writer_timeout_s,
+        materialize_timeout_s=settings.materialize_timeout_s,
+    )
 
 
 def _lifespan(

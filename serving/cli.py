@@ -92,7 +92,9 @@ def _settings(arguments: argparse.Namespace) -> GatewaySettings:
             max_receive_s=arguments.max_receive_s,
         ),
         writes=arguments.writes,
+        lazy_writer=arguments.lazy_writer,
         writer_timeout_s=arguments.writer_timeout_s,
+        materialize_timeout_s=arguments.materialize_timeout_s,
         # Its links stay: where they lead is looked up anew whenever the file is looked at.
         api_keys_path=None if arguments.api_keys is None else str(arguments.api_keys.absolute()),
         insecure_no_keys=arguments.insecure_no_keys,
@@ -154,6 +156,12 @@ def _add_routes(group: argparse._ArgumentGroup) -> None:
         "--no-writes", dest="writes", action="store_false", help="serve no route that writes"
     )
     group.add_argument(
+        "--lazy-writer",
+        action="store_true",
+        help="start the process that writes at the first write, which waits for it; one that only "
+        "reads is spared its memory",
+    )
+    group.add_argument(
         "--test-mode", action="store_true", help="let requests name their own `as_of`"
     )
 
@@ -207,6 +215,13 @@ def _add_tuning(group: argparse._ArgumentGroup) -> None:
         default=30.0,
         metavar="S",
         help="for the process that writes (%(default)s)",
+    )
+    group.add_argument(
+        "--materialize-timeout-s",
+        type=float,
+        default=3600.0,
+        metavar="S",
+        help="for the end of a materialization that a request waits for; it goes on (%(default)s)",
     )
     group.add_argument(
         "--max-receive-s",

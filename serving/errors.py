@@ -45,6 +45,7 @@ __all__ = [
     "AccessDeniedError",
     "ConflictError",
     "InvalidRequestError",
+    "MaterializationTimeoutError",
     "NotAcceptableError",
     "NotAuthenticatedError",
     "OverloadedError",
@@ -115,6 +116,12 @@ class WriterUnavailableError(EvenstoreError):
     code = "writer-unavailable"
 
 
+class MaterializationTimeoutError(EvenstoreError, TimeoutError):
+    """A materialization that a request waited for takes too long; it goes on."""
+
+    code = "materialization-timeout"
+
+
 class OverloadedError(EvenstoreError):
     """More requests wait than the gateway takes; nothing was done."""
 
@@ -140,6 +147,7 @@ HTTP_STATUSES: dict[type[EvenstoreError], int] = {
     OnlineStoreTimeoutError: 504,
     OverloadedError: 503,
     WriterUnavailableError: 503,
+    MaterializationTimeoutError: 504,
     OfflineStoreError: 503,
     SourceChangedError: 503,
     SourceUnavailableError: 503,

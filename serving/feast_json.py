@@ -58,8 +58,7 @@ class FeastForm:
             is_full: [name for name, count in Counter(names).items() if count > 1]
             for is_full, names in self._names.items()
         }
-        # As stock: aliases where there are any, and no on-demand views.
-        self._view_names = [{"name": read.output_name} for read in request.reads]
+        self._view_names = _view_names(request)
 
     def read_columns(self, entities: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
         """Turn a request's JSON columns into Python values.
@@ -106,6 +105,19 @@ class FeastForm:
         if lists_views:
             metadata["feature_view_metadata"] = self._view_names
         return metadata
+
+
+def _view_names(request: FeatureRequest) -> list[dict[str, Any]]:
+    """Name the views read, as stock does: by their aliases, without on-demand views.
+
+    Of several versions of a view stock tells the first one's number, and 0 not at all.
+    """
+    named: dict[str, dict[str, Any]] = {}
+    for read in request.reads:
+        name = read.output_name.partition("@v")[0]
+        version = {"version": read.view.version} if read.view.version else {}
+        named.setdefault(name, {"name": name, **version})
+    return list(named.values())
 
 
 _Writer = Callable[[Any], Any] | None

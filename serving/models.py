@@ -111,9 +111,13 @@ class FeatureResult(BaseModel):
 
 
 class FeatureViewMetadata(BaseModel):
-    """A feature view that was read."""
+    """A feature view that was read.
+
+    Its number is left out where that is 0, the first.
+    """
 
     name: str
+    version: int | None = None
 
 
 class ResponseMetadata(BaseModel):

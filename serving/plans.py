@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from evenstore.errors import EvenstoreError, SchemaError, UnknownFeatureServiceError
 from evenstore.online.column_lookup import ColumnLookup
 from evenstore.online.lookup import OnlineLookup
 from evenstore.schema.degradation import fails_open
 from evenstore.schema.model import RegistrySchema
-from evenstore.schema.request import FeatureRequest, resolve_references, resolve_service
+from evenstore.schema.request import (
+    FeatureRequest,
+    resolve_references,
+    resolve_service,
+    split_reference,
+)
+from serving.errors import InvalidRequestError
 from serving.feast_json import FeastForm
 from serving.hot.feast_renderer import FeastRenderer
 from serving.telemetry.metrics import Metrics, ViewMetrics
@@ -22,6 +30,7 @@ logger = logging.getLogger("evenstore.serving")
 
 _MAX_REFERENCE_PLANS = 256
 
+_Kept = TypeVar("_Kept")
 
 CountedView = tuple[ViewMetrics, tuple[int, ...]]
 
@@ -66,7 +75,7 @@ class Plans:
 
     Made whenever the schema changes, in a thread; afterwards used by the event loop only. A request
     keeps the plans it began with, so replacing them never disturbs one. The 256 lists of references
-    used last stay prepared.
+    used last stay prepared, and of as many others it is remembered why they cannot be.
     """
 
     def __init__(self, schema: RegistrySchema) -> None:
@@ -76,6 +85,7 @@ class Plans:
         for service in schema.feature_services:
             self._services[service.name] = self._prepare_service(service.name)
         self._references: OrderedDict[tuple[str, ...], ReadPlan] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, ...], EvenstoreError] = OrderedDict()
 
     def for_service(self, name: str) -> ReadPlan:
         """Return the plan of a feature service.
@@ -88,23 +98,32 @@ class Plans:
         if plan is None:
             raise UnknownFeatureServiceError(name, self._services)
         if isinstance(plan, EvenstoreError):
-            raise plan
+            raise _anew(plan)
         return plan
 
     def for_references(self, references: tuple[str, ...]) -> ReadPlan:
         """Return the plan of a list of `view:feature` references, making it at the first use.
 
         Raises:
-            UnknownFeatureError: A view or feature is not registered.
+            InvalidRequestError: A version is pinned, and the registry keeps none.
+            UnknownFeatureError: A view, version or feature is not registered.
             SchemaError: The definitions cannot be served together.
         """
         plan = self.prepared(references)
         if plan is not None:
             return plan
-        plan = self._prepare(resolve_references(self.schema, references))
-        self._references[references] = plan
-        if len(self._references) > _MAX_REFERENCE_PLANS:
-            self._references.popitem(last=False)
+        refusal = self._refused.get(references)
+        if refusal is not None:
+            self._refused.move_to_end(references)
+            raise _anew(refusal)
+        try:
+            self._refuse_versions(references)
+            plan = self._prepare(resolve_references(self.schema, references))
+        except EvenstoreError as exc:
+            # A caller that asks in a loop costs no more than one that is answered.
+            _keep(self._refused, references, exc)
+            raise
+        _keep(self._references, references, plan)
         return plan
 
     def prepared(self, references: tuple[str, ...]) -> ReadPlan | None:
@@ -113,6 +132,14 @@ class Plans:
         if plan is not None:
             self._references.move_to_end(references)
         return plan
+
+    def _refuse_versions(self, references: tuple[str, ...]) -> None:
+        if self.schema.keeps_versions:
+            return
+        for reference in references:
+            if "@" in split_reference(reference)[0]:
+                msg = f"the registry keeps no rows of feature view versions: {reference!r}"
+                raise InvalidRequestError(msg, hint="ask for the view without `@`")
 
     def _prepare_service(self, name: str) -> ReadPlan | EvenstoreError:
         try:
@@ -135,12 +162,32 @@ class Plans:
     def _make(self, request: FeatureRequest) -> ReadPlan:
         project, layout = self.schema.project, self.schema.layout
         form = FeastForm(request)
+        stored = _as_stored(request)
         return ReadPlan(
             request=request,
-            lookup=OnlineLookup(project, request, layout),
-            columns=ColumnLookup(project, request, layout),
+            lookup=OnlineLookup(project, stored, layout),
+            columns=ColumnLookup(project, stored, layout),
             form=form,
             renderer=FeastRenderer(request, form),
             key_names=tuple(field.name for field in request.entity_columns),
             fails_open=fails_open(request),
         )
+
+
+def _as_stored(request: FeatureRequest) -> FeatureRequest:
+    """Return a request that reads views under the names of their rows."""
+    reads = tuple(dataclasses.replace(read, view=read.view.stored()) for read in request.reads)
+    return dataclasses.replace(request, reads=reads)
+
+
+def _keep(
+    kept: OrderedDict[tuple[str, ...], _Kept], references: tuple[str, ...], item: _Kept
+) -> None:
+    kept[references] = item
+    if len(kept) > _MAX_REFERENCE_PLANS:
+        kept.popitem(last=False)
+
+
+def _anew(error: EvenstoreError) -> EvenstoreError:
+    """Return an error to be raised again: with every raise its traceback would get longer."""
+    return error.with_traceback(None)

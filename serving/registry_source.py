@@ -10,11 +10,11 @@ from pathlib import Path
 
 from feast import FeatureStore
 
-from evenstore.errors import ConfigurationError, SchemaError
+from evenstore.errors import ConfigurationError
 from evenstore.redis_server import resolve_connection
-from evenstore.schema.compile import compile_store
 from evenstore.schema.model import RegistrySchema
-from evenstore.schema.repository import keeps_versions, load_repository_config, registry_file
+from evenstore.schema.repository import load_repository_config, registry_file
+from evenstore.schema.version import compile_served
 from serving.warm_start import StartRecord, hash_config
 
 __all__ = ["RegistrySource"]
@@ -77,8 +77,7 @@ class RegistrySource:
             return None
         if self._store is None:
             self._store = FeatureStore(config=self._config, repo_path=str(self._repo_path))
-        _refuse_versions(self._store)
-        schema = compile_store(self._store)
+        schema = compile_served(self._store)
         # Only what was compiled is seen: a registry that is refused is refused at every look.
         if self._signature() != before:
             return None
@@ -107,17 +106,6 @@ class RegistrySource:
             msg = f"there is no registry at {path}"
             raise ConfigurationError(msg, hint="run `feast apply` in the repo") from exc
         return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _refuse_versions(store: FeatureStore) -> None:
-    """Refuse views whose rows go by a version's name: the gateway would find none of them."""
-    if not keeps_versions(store.config):
-        return
-    views = store.registry.list_feature_views(store.project)
-    versioned = [view.name for view in views if (view.current_version_number or 0) > 0]
-    if versioned:
-        msg = f"the gateway cannot serve feature view versions yet: {', '.join(versioned)}"
-        raise SchemaError(msg, hint="`enable_online_feature_view_versioning: false`, and load anew")
 
 
 def _is_being_written(signature: _Signature) -> bool:

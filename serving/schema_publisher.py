@@ -59,14 +59,18 @@ class SchemaPublisher:
         self._schema: RegistrySchema | None = None
         self._status: SchemaStatus | None = None
         self._complaint = ""
+        self._is_current: Callable[[], bool] | None = None
 
-    def adopt(self, schema: RegistrySchema) -> None:
+    def adopt(self, schema: RegistrySchema, is_current: Callable[[], bool]) -> None:
         """Take the document on disk for the registry's: nothing has changed since it was written.
 
         Args:
             schema: Its content.
+            is_current: Tells whether that still holds; the registry is not opened before it does
+                not, which spares the supervisor Feast's memory.
         """
         self._schema = schema
+        self._is_current = is_current
         known = read_schema_status(self.status_path)
         if known is None or known.registry_fingerprint != schema.fingerprint:
             compiled_us = self.document.stat().st_mtime_ns // _NS_PER_US
@@ -128,6 +132,8 @@ class SchemaPublisher:
 
     def _compile_and_publish(self) -> None:
         if self._source is None:
+            if self._is_current is not None and self._is_current():
+                return
             self._source = self._open_source()
         schema = self._source.read()
         if schema is None:

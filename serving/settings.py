@@ -93,6 +93,7 @@ class WorkerSettings:
     writes: bool = True
     writer_socket: str | None = None
     writer_timeout_s: float = 30.0
+    materialize_timeout_s: float = 3600.0
     api_keys_path: str | None = None
     metrics_need_key: bool = False
     compat: Compat = "evenstore"
@@ -140,7 +141,9 @@ class GatewaySettings:
         owner_pid: Stop when that process ends, however it ends; None to go on.
         limits: What one request may ask for.
         writes: Whether push, write and materialize are served.
+        lazy_writer: Whether the process that writes is started by the first write.
         writer_timeout_s: As in `WorkerSettings`.
+        materialize_timeout_s: As in `WorkerSettings`.
         api_keys_path: File of API keys; None checks none, which only a loopback address allows.
         insecure_no_keys: Go without keys on any address: something in front checks callers.
         metrics_need_key: Ask for a key at `GET /metrics` on a loopback address, too.
@@ -166,7 +169,9 @@ class GatewaySettings:
     owner_pid: int | None = None
     limits: Limits = Limits()
     writes: bool = True
+    lazy_writer: bool = False
     writer_timeout_s: float = 30.0
+    materialize_timeout_s: float = 3600.0
     api_keys_path: str | None = None
     insecure_no_keys: bool = False
     metrics_need_key: bool = False
@@ -244,6 +249,7 @@ class GatewaySettings:
             "redis-timeout-s": self.redis_timeout_s,
             "drain-s": self.drain_s,
             "writer-timeout-s": self.writer_timeout_s,
+            "materialize-timeout-s": self.materialize_timeout_s,
             "max-in-flight": self.max_in_flight,
             **{
                 field.name.replace("_", "-"): getattr(self.limits, field.name)

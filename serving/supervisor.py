@@ -1,7 +1,7 @@
 """The supervisor: compiles the registry, keeps workers and writer running, stops them in order.
 
 It imports Feast, so that no worker has to, and answers no request itself. Where nothing has changed
-since the last gateway it does so only after the workers are started.
+since the last gateway it does so only when the registry changes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from evenstore.clock import SystemClock
 from evenstore.errors import ConfigurationError
 from evenstore.processes import process_start
 from evenstore.redis_url import redact_url
-from evenstore.schema.model import RegistrySchema
 from serving.listener import base_url, start_listening
 from serving.schema_publisher import SchemaPublisher
 from serving.settings import GatewaySettings
 from serving.telemetry.places import open_metrics_folder
-from serving.warm_start import find_warm_start
+from serving.warm_start import WarmStart, find_warm_start
 from serving.worker_process import WorkerProcess
 from serving.writes.settings import WriterSettings
 from serving.writes.writer_process import WriterListener, WriterProcess
@@ -152,7 +151,7 @@ class Supervisor:
         url = base_url(self._listener)
         logger.info("serving on %s with %d worker(s)", url, len(workers))
         self._announce(url)
-        if writer is not None:
+        if writer is not None and not self._settings.lazy_writer:
             writer.prepare()
 
     def _writer(self, listener: WriterListener) -> WriterProcess:
@@ -178,20 +177,20 @@ class _Start:
         redis_url: Where its online store is.
         folder: Private folder for documents and sockets.
         publisher: Of the schema.
-        schema: What was compiled before, where nothing has changed since.
+        warm: What was compiled before, where nothing has changed since.
     """
 
     project: str
     redis_url: str
     folder: Path
     publisher: SchemaPublisher
-    schema: RegistrySchema | None
+    warm: WarmStart | None
 
     async def publish(self) -> None:
-        if self.schema is None:
+        if self.warm is None:
             await self.publisher.publish_first()
         else:
-            self.publisher.adopt(self.schema)
+            self.publisher.adopt(self.warm.schema, self.warm.registry.is_unchanged)
 
 
 def _prepare(settings: GatewaySettings) -> _Start:
@@ -203,7 +202,7 @@ def _prepare(settings: GatewaySettings) -> _Start:
         publisher = SchemaPublisher(
             warm.project, folder, SystemClock(), lambda: _open_source(repo_path)
         )
-        return _Start(warm.project, warm.redis_url, folder, publisher, warm.schema)
+        return _Start(warm.project, warm.redis_url, folder, publisher, warm)
     source = _open_source(repo_path)
     redis_url = source.redis_url()
     folder = _private_folder(settings)

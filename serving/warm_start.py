@@ -24,7 +24,14 @@ from evenstore.schema.document import DOCUMENT_VERSION, read_document
 from evenstore.schema.model import RegistrySchema
 from evenstore.whole_file import whole_file
 
-__all__ = ["StartRecord", "WarmStart", "find_warm_start", "hash_config", "write_start_record"]
+__all__ = [
+    "SeenFile",
+    "StartRecord",
+    "WarmStart",
+    "find_warm_start",
+    "hash_config",
+    "write_start_record",
+]
 
 _CONFIG_VARIABLE = "FEAST_FS_YAML_FILE_PATH"
 _ORIGIN = "{project}.origin.json"
@@ -56,11 +63,39 @@ class StartRecord:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """All that a gateway needs to start without Feast."""
+    """All that a gateway needs to start without Feast.
+
+    Attributes:
+        project: The Feast project.
+        redis_url: Where its online store is.
+        schema: What the registry holds.
+        registry: The registry's file, as it was looked at.
+    """
 
     project: str
     redis_url: str
     schema: RegistrySchema
+    registry: SeenFile
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file, and what it looked like: whether it was changed since is seen without reading it."""
+
+    path: Path
+    signature: tuple[int, int, int]
+
+    @staticmethod
+    def look(path: Path) -> SeenFile:
+        """Look at a file; raises OSError where there is none."""
+        return SeenFile(path, _signature(path))
+
+    def is_unchanged(self) -> bool:
+        """Tell whether the file still looks as it did; one that is gone does not."""
+        try:
+            return _signature(self.path) == self.signature
+        except OSError:
+            return False
 
 
 def hash_config(repo_path: Path) -> str | None:
@@ -100,17 +135,19 @@ def _find(repo_path: Path, folder: Path) -> WarmStart | None:
     config: dict[str, Any] = yaml.safe_load(text)
     project = config["project"]
     record = StartRecord(**json.loads((folder / _ORIGIN.format(project=project)).read_text()))
+    # Looked at before it is read: a change meanwhile is seen later.
+    registry = SeenFile.look(repo_path / _registry_path(config["registry"]))
     expected = StartRecord(
         str(repo_path),
         hashlib.sha256(text.encode()).hexdigest(),
-        _hash_file(repo_path / _registry_path(config["registry"])),
+        _hash_file(registry.path),
         record.schema_fingerprint,
     )
     schema = read_document(folder / _DOCUMENT.format(project=project))
     if record != expected or schema.fingerprint != record.schema_fingerprint:
         return None
     redis_url = resolve_connection(config["online_store"]["connection_string"], repo_path)
-    return WarmStart(project, redis_url, schema)
+    return WarmStart(project, redis_url, schema, registry)
 
 
 def _config_text(repo_path: Path) -> str | None:
@@ -132,6 +169,11 @@ def _registry_path(registry: str | dict[str, Any]) -> str:
         msg = "the registry is on a remote store"
         raise ConfigurationError(msg)
     return path
+
+
+def _signature(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _hash_file(path: Path) -> str:

@@ -70,7 +70,7 @@ def _check_versions(facts: FeastFacts) -> Finding:
     if not facts.allows_versions:
         return fine("view-versions", "references name no versions")
     if facts.reads_versions:
-        return fine("view-versions", "on; Feast's SDK reads them, evenstore's gateway does not yet")
+        return fine("view-versions", "on; Feast's SDK and evenstore's gateway read them")
     return Finding(
         "view-versions",
         Severity.WARNING,

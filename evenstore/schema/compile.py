@@ -25,13 +25,20 @@ from evenstore.schema.model import (
     Layout,
     OnDemandViewSchema,
     Projection,
+    Refusal,
     RegistrySchema,
     fold_name,
 )
 from evenstore.schema.service_tags import read_service_tags
 from evenstore.semantics import ExpiredValues, TtlEnforcement
 
-__all__ = ["compile_feature_view", "compile_on_demand_view", "compile_registry", "compile_store"]
+__all__ = [
+    "compile_feature_view",
+    "compile_on_demand_view",
+    "compile_registry",
+    "compile_store",
+    "list_label_views",
+]
 
 _Choice = TypeVar("_Choice", TtlEnforcement, ExpiredValues)
 
@@ -52,7 +59,8 @@ def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
 
     Raises:
         UnsupportedDtypeError: A feature has no type, or a join key one that no key can have.
-        SchemaError: A tag has a value that means nothing.
+        SchemaError: A view's tag has a value that means nothing; a service's makes only that
+            service unusable.
     """
     views: list[FeatureView] = [
         *registry.list_feature_views(project),
@@ -81,13 +89,25 @@ def compile_registry(registry: BaseRegistry, project: str) -> RegistrySchema:
     )
 
 
+def list_label_views(
+    registry: BaseRegistry, project: str, *, allow_cache: bool = False
+) -> list[FeatureView]:
+    """Return a project's label views, which have all that is asked of feature views online.
+
+    Feast before 0.67 has none.
+    """
+    listing = getattr(registry, "list_label_views", None)
+    return [] if listing is None else list(listing(project, allow_cache=allow_cache))
+
+
 def compile_feature_view(
     view: FeatureView | OnDemandFeatureView, *, is_offline: bool = False
 ) -> FeatureViewSchema:
     """Compile one feature view.
 
     Args:
-        view: The Feast view; or an on-demand view whose rows are written to the online store.
+        view: The Feast view; or a label view, or an on-demand view whose rows are written to the
+            online store.
         is_offline: Whether it is only read offline, where every type is kept. Else an online view
             with a type that the online store does not keep is refused; a view declared with
             `online=False` is not.
@@ -116,6 +136,7 @@ def compile_feature_view(
         ttl_us=ttl_us or None,
         ttl_enforcement=_tag(view, "ttl_enforcement", TtlEnforcement, TtlEnforcement.ENFORCE),
         expired_values=_tag(view, "expired_values", ExpiredValues, ExpiredValues.WITHHOLD),
+        version=view.current_version_number or 0,
     )
 
 
@@ -236,7 +257,12 @@ def _service(
         for feature in projection.features
         if (projection.view, feature) in dtypes
     }
-    tags = read_service_tags(service.name, service.tags or {}, served)
+    try:
+        tags = read_service_tags(service.name, service.tags or {}, served)
+    except SchemaError as exc:
+        # Its own problem: the other services are served.
+        refusal = Refusal(exc.message, exc.hint)
+        return FeatureServiceSchema(service.name, projections, refusal=refusal)
     return FeatureServiceSchema(
         name=service.name,
         projections=projections,

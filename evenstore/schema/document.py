@@ -23,6 +23,7 @@ from evenstore.schema.model import (
     Layout,
     OnDemandViewSchema,
     Projection,
+    Refusal,
     RegistrySchema,
 )
 from evenstore.semantics import ExpiredValues, OnUnavailable, TtlEnforcement
@@ -36,7 +37,7 @@ __all__ = [
     "write_document",
 ]
 
-DOCUMENT_VERSION = 3
+DOCUMENT_VERSION = 4
 
 _COMPILE_ANEW = "delete the file: it is compiled anew from the registry"
 
@@ -81,6 +82,7 @@ def load_registry_schema(text: str) -> RegistrySchema:
         on_demand_views=tuple(_on_demand_view(view) for view in registry["on_demand_views"]),
         feature_services=tuple(_service(service) for service in registry["feature_services"]),
         layout=Layout(registry["layout"]),
+        keeps_versions=registry["keeps_versions"],
     )
 
 
@@ -125,6 +127,8 @@ def _feature_view(data: dict[str, Any]) -> FeatureViewSchema:
         ttl_us=data["ttl_us"],
         ttl_enforcement=TtlEnforcement(data["ttl_enforcement"]),
         expired_values=ExpiredValues(data["expired_values"]),
+        version=data["version"],
+        stored_as=data["stored_as"],
     )
 
 
@@ -158,4 +162,5 @@ def _service(data: dict[str, Any]) -> FeatureServiceSchema:
         max_stale_us=data["max_stale_us"],
         description=data["description"],
         owner=data["owner"],
+        refusal=None if data["refusal"] is None else Refusal(**data["refusal"]),
     )

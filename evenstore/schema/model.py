@@ -26,6 +26,7 @@ __all__ = [
     "Layout",
     "OnDemandViewSchema",
     "Projection",
+    "Refusal",
     "RegistrySchema",
     "fingerprint",
     "fold_name",
@@ -58,12 +59,15 @@ class FeatureViewSchema:
     """One feature view as both stores see it.
 
     Attributes:
-        name: The name that rows are stored under.
+        name: Its name: the one it is asked for by, and that rows are stored under.
         join_keys: In the order of the view's entities; empty for an entityless view.
         features: All declared features, in declaration order.
         ttl_us: Microseconds; None means forever.
         ttl_enforcement: What an expired row does to an answer.
         expired_values: Whether an expired value is withheld.
+        version: Its number in the registry, 0 for the first.
+        stored_as: The name that its rows online go by, where that is another: a registry may keep
+            the rows of each version (`evenstore.schema.version.compile_served`).
     """
 
     name: str
@@ -72,6 +76,8 @@ class FeatureViewSchema:
     ttl_us: int | None
     ttl_enforcement: TtlEnforcement = TtlEnforcement.ENFORCE
     expired_values: ExpiredValues = ExpiredValues.WITHHOLD
+    version: int = dataclasses.field(default=0, metadata=_NOT_IN_FINGERPRINT)
+    stored_as: str = dataclasses.field(default="", metadata=_NOT_IN_FINGERPRINT)
 
     def feature(self, name: str) -> Field | None:
         """Return a declared feature, or None."""
@@ -86,6 +92,10 @@ class FeatureViewSchema:
     def withholds_expired(self) -> bool:
         """Whether an expired row's values are replaced by null."""
         return self.expired_values is ExpiredValues.WITHHOLD
+
+    def stored(self) -> FeatureViewSchema:
+        """Return the view under the name of its rows online."""
+        return dataclasses.replace(self, name=self.stored_as) if self.stored_as else self
 
     @property
     def fingerprint(self) -> str:
@@ -158,6 +168,14 @@ class FeatureDefault:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a definition cannot be used, and what to do: told whenever it is asked for."""
+
+    message: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureServiceSchema:
     """A named set of projections, and what it answers where values are missing.
 
@@ -169,6 +187,7 @@ class FeatureServiceSchema:
         max_stale_us: How much older than its view's ttl a value may be and still be given.
         description: For people.
         owner: For people.
+        refusal: Why its tags cannot be used, if they cannot: then neither can it.
     """
 
     name: str
@@ -182,17 +201,30 @@ class FeatureServiceSchema:
     max_stale_us: int = dataclasses.field(default=0, metadata=IN_FINGERPRINT_UNLESS_DEFAULT)
     description: str = dataclasses.field(default="", metadata=_NOT_IN_FINGERPRINT)
     owner: str = dataclasses.field(default="", metadata=_NOT_IN_FINGERPRINT)
+    refusal: Refusal | None = dataclasses.field(
+        default=None, metadata=IN_FINGERPRINT_UNLESS_DEFAULT
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrySchema:
-    """All that one project's registry defines, at one registry version, and where rows are."""
+    """All that one project's registry defines, at one registry version, and where rows are.
+
+    Attributes:
+        project: The Feast project.
+        feature_views: By name; also pinned versions of some, each under its name `view@v2`.
+        on_demand_views: Likewise.
+        feature_services: By name.
+        layout: How rows lie in Redis.
+        keeps_versions: Whether every version of a view has rows of its own, and is listed here.
+    """
 
     project: str
     feature_views: tuple[FeatureViewSchema, ...]
     on_demand_views: tuple[OnDemandViewSchema, ...]
     feature_services: tuple[FeatureServiceSchema, ...]
     layout: Layout = Layout.PACKED
+    keeps_versions: bool = dataclasses.field(default=False, metadata=IN_FINGERPRINT_UNLESS_DEFAULT)
 
     @property
     def fingerprint(self) -> str:

@@ -125,11 +125,13 @@ def resolve_service(registry: RegistrySchema, name: str) -> FeatureRequest:
     Raises:
         UnknownFeatureServiceError: The registry has no such service.
         UnknownFeatureError: The service names a view or feature that is not registered.
-        SchemaError: A feature is asked for twice, two reads have one name, or one join key has two
-            types.
+        SchemaError: The service's tags cannot be used, a feature is asked for twice, two reads have
+            one name, or one join key has two types.
     """
     for service in registry.feature_services:
         if service.name == name:
+            if service.refusal is not None:
+                raise SchemaError(service.refusal.message, hint=service.refusal.hint)
             return _degrade(_resolve(registry, name, service.projections), service)
     raise UnknownFeatureServiceError(name, [service.name for service in registry.feature_services])
 
@@ -137,13 +139,13 @@ def resolve_service(registry: RegistrySchema, name: str) -> FeatureRequest:
 def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) -> FeatureRequest:
     """Resolve a list of `view:feature` references, keeping their order.
 
-    `view@v2:feature` pins a version, which the schema must hold
-    (`evenstore.schema.version.resolve_request`); the gateway's does not.
+    `view@v2:feature` pins a version, which the schema must hold: see `resolve_request` and
+    `compile_served` of `evenstore.schema.version`.
 
     Raises:
         SchemaError: The list is empty, a reference has not the form `view:feature` or pins a
-            version that the schema does not hold, or a feature is asked for twice.
-        UnknownFeatureError: A view or feature is not registered.
+            version where the schema keeps none, or a feature is asked for twice.
+        UnknownFeatureError: A view, version or feature is not registered.
     """
     if not references:
         msg = "no features were asked for"
@@ -285,11 +287,14 @@ def _honour_version(registry: RegistrySchema, projection: Projection) -> Project
         return projection
     held = {view.name for view in registry.feature_views}
     held |= {view.name for view in registry.on_demand_views}
-    if pinned is None or pinned not in held:
-        msg = f"the version that `{projection.output_name}` pins is not served here"
-        hint = "ask for the view without `@`; only offline reads can pin a version: `view@v2`"
-        raise SchemaError(msg, hint=hint)
-    return dataclasses.replace(projection, view=pinned)
+    if pinned in held:
+        return dataclasses.replace(projection, view=str(pinned))
+    if registry.keeps_versions:
+        missing = pinned or projection.output_name
+        raise UnknownFeatureError([missing], sorted(name for name in held if "@" in name))
+    msg = f"the version that `{projection.output_name}` pins is not served here"
+    hint = "set `enable_online_feature_view_versioning: true` under `registry`, and load anew"
+    raise SchemaError(msg, hint=hint)
 
 
 def _refuse_repeated(columns: list[Column]) -> None:

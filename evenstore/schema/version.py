@@ -1,22 +1,29 @@
 """Pinned versions of feature views: what `view@v2` was when it was version 2.
 
 A registry keeps a snapshot of each version of a view, with its own source, schema and ttl. Offline,
-a pinned view is that snapshot, known as `view@v2`; online there is one row per view, and the
-gateway's schema holds no version.
+a pinned view is that snapshot, known as `view@v2`. Online there is one row per view, and a row per
+version, under a name of its own, where the registry has `enable_online_feature_view_versioning`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from contextlib import suppress
 
 from feast import FeatureStore, FeatureView, OnDemandFeatureView
 from feast.errors import FeatureViewVersionNotFound
 from feast.infra.registry.base_registry import BaseRegistry
 
-from evenstore.errors import SchemaError, UnknownFeatureError
-from evenstore.schema.compile import compile_feature_view, compile_on_demand_view, compile_store
-from evenstore.schema.model import Projection, RegistrySchema
+from evenstore.errors import EvenstoreError, SchemaError, UnknownFeatureError
+from evenstore.schema.compile import (
+    compile_feature_view,
+    compile_on_demand_view,
+    compile_store,
+    list_label_views,
+)
+from evenstore.schema.model import FeatureViewSchema, Projection, RegistrySchema
+from evenstore.schema.repository import keeps_versions
 from evenstore.schema.request import (
     FeatureRequest,
     pinned_name,
@@ -25,7 +32,7 @@ from evenstore.schema.request import (
     split_reference,
 )
 
-__all__ = ["add_versions", "find_pinned_view", "resolve_request"]
+__all__ = ["add_versions", "compile_served", "find_pinned_view", "resolve_request"]
 
 
 def resolve_request(store: FeatureStore, features: str | Iterable[str]) -> FeatureRequest:
@@ -53,6 +60,49 @@ def resolve_request(store: FeatureStore, features: str | Iterable[str]) -> Featu
             projections = service.projections
     pinned = [name for name in map(pinned_name, projections) if name is not None]
     return resolve_service(add_versions(store, registry, pinned), features)
+
+
+def compile_served(store: FeatureStore) -> RegistrySchema:
+    """Compile a registry for online reads: with label views, and every version that has rows.
+
+    A label view is a feature view here: online, the last label stands, whoever gave it. A version
+    that cannot be compiled any more is left out: asked for, it is unknown.
+
+    Raises:
+        UnsupportedDtypeError: As `compile_store`.
+        SchemaError: As `compile_store`.
+    """
+    schema = compile_store(store)
+    # Not offline, where Feast resolves the labels of several by a policy.
+    labels = [
+        compile_feature_view(view, is_offline=True)
+        for view in list_label_views(store.registry, store.project)
+    ]
+    views = sorted([*schema.feature_views, *labels], key=lambda view: view.name)
+    schema = dataclasses.replace(schema, feature_views=tuple(views))
+    if not keeps_versions(store.config):
+        return schema
+    named: list[str] = []
+    names = [view.name for view in views] + [view.name for view in schema.on_demand_views]
+    for name in names:
+        listed = store.registry.list_feature_view_versions(name, store.project)
+        named += (f"{name}@v{item['version_number']}" for item in listed)
+    for name in named:
+        with suppress(EvenstoreError):
+            schema = add_versions(store, schema, [name])
+    return dataclasses.replace(
+        schema,
+        keeps_versions=True,
+        feature_views=tuple(
+            dataclasses.replace(view, stored_as=_stored_as(view)) for view in schema.feature_views
+        ),
+    )
+
+
+def _stored_as(view: FeatureViewSchema) -> str:
+    """Return the name of a version's rows, as Feast's online stores make it."""
+    name = view.name.partition("@v")[0]
+    return f"{name}_v{view.version}" if view.version else name
 
 
 def add_versions(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evenstore.errors import EvenstoreError
 from serving.errors import NotAuthenticatedError, error_response, status_of
@@ -62,10 +62,12 @@ class Guard:
     Args:
         app: The application; its routes tell which paths there are.
         guarding: What guards it.
+        inner: What answers in its place, where something stands before it.
     """
 
-    def __init__(self, app: Starlette, guarding: Guarding) -> None:
-        self._app = app
+    def __init__(self, app: Starlette, guarding: Guarding, inner: ASGIApp | None = None) -> None:
+        self._routes = app.router.routes
+        self._app = app if inner is None else inner
         self._guarding = guarding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,9 +105,7 @@ class Guard:
 
     def _has_route(self, scope: Scope) -> bool:
         # Asked of the routes themselves, so that what is answered is what would be called.
-        return any(
-            route.matches(dict(scope))[0] is not Match.NONE for route in self._app.router.routes
-        )
+        return any(route.matches(dict(scope))[0] is not Match.NONE for route in self._routes)
 
     async def _admit(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if scope["path"] in OPEN_PATHS:

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from evenstore.schema.request import split_reference
 from serving.errors import InvalidRequestError
 from serving.models import OnlineFeaturesRequest
 
-__all__ = ["FeastRequest", "check_references", "parse_feast_request"]
+__all__ = ["FeastRequest", "check_references", "parse_feast_request", "repeated_references"]
 
 _REFERENCE_PARTS = 2
 
@@ -61,23 +62,26 @@ def parse_feast_request(body: bytes) -> FeastRequest:
 
 
 def check_references(references: Sequence[str]) -> None:
-    """Refuse references that are not of the form `view:feature`, or stand twice.
+    """Refuse references that are not `view:feature` or `view@v2:feature`, or stand twice.
 
     Raises:
         InvalidRequestError: One of them cannot be answered.
     """
-    repeated = [reference for reference, count in Counter(references).items() if count > 1]
+    for reference in references:
+        parts = reference.split(":")
+        if len(parts) != _REFERENCE_PARTS or not all(parts) or reference.startswith("@"):
+            msg = f"not a feature reference: {reference!r}"
+            raise InvalidRequestError(msg, hint="write `view:feature`, or `view@v2:feature`")
+    repeated = repeated_references(references)
     if repeated:
         msg = f"asked for twice: {', '.join(f'`{reference}`' for reference in repeated)}"
         raise InvalidRequestError(msg, hint="ask for each feature once")
-    for reference in references:
-        parts = reference.split(":")
-        if len(parts) != _REFERENCE_PARTS or not all(parts):
-            msg = f"not a feature reference: {reference!r}"
-            raise InvalidRequestError(msg, hint="write `view:feature`")
-        if "@" in parts[0]:
-            msg = f"pinned feature view versions are not supported yet: {reference!r}"
-            raise InvalidRequestError(msg, hint="ask for the view without `@`")
+
+
+def repeated_references(references: Sequence[str]) -> list[str]:
+    """Return what stands twice among references; `view@latest:feature` is `view:feature`."""
+    counted = Counter(":".join(split_reference(reference)) for reference in references)
+    return [reference for reference, count in counted.items() if count > 1]
 
 
 def _is_plain(request: FeastRequest) -> bool:

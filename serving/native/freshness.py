@@ -31,9 +31,11 @@ async def read_freshness(gateway: Gateway, view_name: str) -> ViewFreshness:
     views = {view.name: view for view in schema.feature_views}
     if view_name not in views:
         raise UnknownFeatureError([view_name], list(views))
-    (reply,) = await gateway.reader.read([read_watermark_command(schema.project, view_name)])
-    watermark = parse_watermark(reply, schema.project, view_name)
-    return _describe(views[view_name], watermark, as_of_us)
+    view = views[view_name]
+    stored_name = view.stored().name
+    (reply,) = await gateway.reader.read([read_watermark_command(schema.project, stored_name)])
+    watermark = parse_watermark(reply, schema.project, stored_name)
+    return _describe(view, watermark, as_of_us)
 
 
 def _describe(view: FeatureViewSchema, watermark: Watermark | None, as_of_us: int) -> ViewFreshness:

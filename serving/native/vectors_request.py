@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ import ormsgpack
 
 from evenstore.clock import datetime_to_us
 from serving.errors import InvalidRequestError
+from serving.hot.feast_request import repeated_references
 from serving.native.media_type import Form
 
 __all__ = ["VectorsRequest", "parse_vectors_request"]
@@ -105,17 +105,13 @@ def _read_features(features: Any) -> tuple[str, ...] | None:
         raise _invalid(where="features", problem="is no list of texts")
     if not features:
         raise _invalid(where="features", problem="is empty")
-    repeated = [reference for reference, count in Counter(features).items() if count > 1]
-    if repeated:
-        raise _invalid(where="features", problem=f"asks twice for `{repeated[0]}`")
     for reference in features:
         parts = reference.split(":")
-        if len(parts) != _REFERENCE_PARTS or not all(parts):
+        if len(parts) != _REFERENCE_PARTS or not all(parts) or reference.startswith("@"):
             raise _invalid(where="features", problem=f"has {reference!r}, not `view:feature`")
-        if "@" in parts[0]:
-            raise _invalid(
-                where="features", problem=f"pins a version, which is not served: {reference!r}"
-            )
+    repeated = repeated_references(features)
+    if repeated:
+        raise _invalid(where="features", problem=f"asks twice for `{repeated[0]}`")
     return tuple(features)
 
 

@@ -18,6 +18,7 @@ from feast.data_source import PushSource
 
 from evenstore.errors import EvenstoreError, SchemaError, UnknownFeatureError
 from evenstore.online.store import stored_view
+from evenstore.schema.compile import list_label_views
 from evenstore.schema.repository import load_repository_config, open_repository, registry_file
 from serving.errors import UnknownPushSourceError
 from serving.writes.rows import RowColumns
@@ -31,7 +32,7 @@ _Signature = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class WriteTarget:
-    """A feature view that rows can be written to.
+    """A feature view or label view that rows can be written to.
 
     Attributes:
         name: Its name in the registry.
@@ -61,7 +62,7 @@ class Catalogue:
     """One state of the registry.
 
     Attributes:
-        views: Feature views by name.
+        views: Feature views and label views by name.
         on_demand: On-demand views whose results are stored, by name.
         push_sources: Feature views by the push source that feeds them.
     """
@@ -77,6 +78,7 @@ class Catalogue:
         tables: list[FeatureView] = [
             *registry.list_feature_views(project, allow_cache=True),
             *registry.list_stream_feature_views(project, allow_cache=True),
+            *list_label_views(registry, project, allow_cache=True),
         ]
         on_demand = registry.list_on_demand_feature_views(project, allow_cache=True)
         targets = [_target(store, table) for table in tables]

@@ -8,34 +8,45 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from serving.errors import OverloadedError, WriterUnavailableError
+from serving.errors import (
+    MaterializationTimeoutError,
+    OverloadedError,
+    WriterUnavailableError,
+)
 from serving.writes.wire import WriteAnswer, WriteOrder, read_answer
 
 __all__ = ["WriterClient"]
 
 logger = logging.getLogger("evenstore.serving")
 
-_MAX_IDLE = 8
+_MAX_IDLE = 64
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class WriterClient:
     """Hands requests to the writer process; one event loop's.
 
-    Connections are made as they are needed and kept. Only materializations may take longer than
-    `timeout_s`: their length is that of their data.
+    Connections are made as they are needed and kept. Materializations have a deadline of their own:
+    their length is that of their data.
 
     Args:
         socket_path: The writer's socket; the supervisor starts the writer when someone connects.
         timeout_s: Longest wait for an answer.
+        materialize_timeout_s: Longest wait for the end of a materialization.
         max_in_flight: Requests of this worker at a time; more are refused.
     """
 
     def __init__(
-        self, socket_path: str, *, timeout_s: float = 30.0, max_in_flight: int = 64
+        self,
+        socket_path: str,
+        *,
+        timeout_s: float = 30.0,
+        materialize_timeout_s: float = 3600.0,
+        max_in_flight: int = 64,
     ) -> None:
         self._socket_path = socket_path
         self._timeout_s = timeout_s
+        self._materialize_timeout_s = materialize_timeout_s
         self._max_in_flight = max_in_flight
         self._n_in_flight = 0
         self._idle: list[_Connection] = []
@@ -70,8 +81,19 @@ class WriterClient:
         Raises:
             OverloadedError: Too many requests wait.
             WriterUnavailableError: The writer process is not there, or ended meanwhile.
+            MaterializationTimeoutError: It takes longer than anyone waits; it goes on.
         """
-        return await self._send(WriteOrder(route, body, is_async=is_async, force=force))
+        order = WriteOrder(route, body, is_async=is_async, force=force)
+        try:
+            async with asyncio.timeout(self._materialize_timeout_s):
+                return await self._send(order)
+        except TimeoutError as exc:
+            msg = f"no end of the materialization within {self._materialize_timeout_s:g} s"
+            raise MaterializationTimeoutError(
+                msg,
+                hint="it goes on, and the gateway's log says how it ends; `?async=true` does not "
+                "wait for that",
+            ) from exc
 
     async def close(self) -> None:
         """Close the connections that are not in use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -15,12 +16,29 @@ from evenstore.online.store import RedisOnlineStore
 from evenstore.online.writer import RowWriter, open_encoder
 from evenstore.redis_server import resolve_connection
 from evenstore.schema.model import FeatureViewSchema, Layout
+from serving.writes.few_rows import FewRowsWriter, is_few
+from serving.writes.rows import PushedRows
 
 __all__ = ["OnlineWriter"]
 
 _STOCK_TIMEOUT_S = 10.0
 
-_KnownWriter = tuple[FeatureViewSchema, redis.Redis | None, RowWriter]
+
+@dataclass(frozen=True, slots=True)
+class _ViewWriter:
+    """What writes rows of one view in one thread, made for one client.
+
+    Attributes:
+        view: The view.
+        client: Where to; None before it is known.
+        many: Writes what an encoder made.
+        few: Encodes and writes few rows for less, where the layout allows it.
+    """
+
+    view: FeatureViewSchema
+    client: redis.Redis | None
+    many: RowWriter
+    few: FewRowsWriter | None
 
 
 class OnlineWriter:
@@ -43,8 +61,28 @@ class OnlineWriter:
         self._encoders: dict[str, tuple[FeatureViewSchema, RowEncoder]] = {}
         self._of_thread = threading.local()
 
-    def encoder(self, view: FeatureViewSchema) -> RowEncoder:
-        """Return what makes the bytes of a view's rows."""
+    def write(self, rows: PushedRows, sequence_us: int) -> None:
+        """Write rows of one view, each where it is greater than the stored one.
+
+        Args:
+            rows: At most one of each entity.
+            sequence_us: Their ingest sequence.
+
+        Raises:
+            CodecError: A value cannot be stored; nothing is written.
+            OnlineStoreError: Redis refused, or cannot be reached.
+        """
+        writer = self._writer(rows.view)
+        if writer.few is not None and is_few(rows):
+            try:
+                writer.few.write(rows, sequence_us)
+            except OverflowError:
+                pass  # The other encoder says what is wrong.
+            else:
+                return
+        writer.many.write(self._encoder(rows.view).encode(rows.batch(sequence_us)))
+
+    def _encoder(self, view: FeatureViewSchema) -> RowEncoder:
         known = self._encoders.get(view.name)
         if known is not None and known[0] is view:
             return known[1]
@@ -56,30 +94,34 @@ class OnlineWriter:
         self._encoders[view.name] = (view, encoder)
         return encoder
 
-    def writer(self, view: FeatureViewSchema) -> RowWriter:
-        """Return what sends a view's rows; for this thread only.
-
-        Raises:
-            OnlineStoreUnavailableError: The embedded Redis does not run.
-        """
+    def _writer(self, view: FeatureViewSchema) -> _ViewWriter:
+        """Return what writes a view's rows in this thread."""
         # Where the embedded Redis is may change: its client is asked for each time.
         client = self._client
         if self._own is not None:
             client = self._own.client(self._config)
-        writers: dict[str, _KnownWriter] = self._of_thread.__dict__.setdefault("writers", {})
+        writers: dict[str, _ViewWriter] = self._of_thread.__dict__.setdefault("writers", {})
         known = writers.get(view.name)
-        if known is not None and known[0] is view and known[1] is client:
-            return known[2]
-        writer = self._make(view, client)
-        writers[view.name] = (view, client, writer)
+        if known is not None and known.view is view and known.client is client:
+            return known
+        writer = _ViewWriter(view, client, self._many(view, client), self._few(view, client))
+        writers[view.name] = writer
         return writer
 
-    def _make(self, view: FeatureViewSchema, client: redis.Redis | None) -> RowWriter:
+    def _many(self, view: FeatureViewSchema, client: redis.Redis | None) -> RowWriter:
         if self._own is not None:
             return self._own.writer(self._config, view)
         if client is None:
             raise _no_redis()
         return RowWriter(client, self._config.project, view, Layout.FEAST)
+
+    def _few(self, view: FeatureViewSchema, client: redis.Redis | None) -> FewRowsWriter | None:
+        if self._own is None or client is None:
+            return None
+        settings = self._config.online_store
+        if Layout(settings.layout) is not Layout.PACKED or settings.expiry_grace_s is not None:
+            return None
+        return FewRowsWriter(client, self._config.project, view)
 
     def _open_stock(self) -> redis.Redis:
         connection_string = getattr(self._config.online_store, "connection_string", None)

@@ -77,6 +77,14 @@ class WriteOrders:
             n_at_once=1 if self._registry.is_file else _AT_ONCE
         )
 
+    def warm(self) -> None:
+        """Read the registry and open the stores, so that the first request finds them open."""
+        try:
+            self._registry.catalogue()
+            self._pushes.open()
+        except Exception:  # Any driver's; the requests that come are told.
+            logger.warning("nothing can be written yet", exc_info=True)
+
     async def carry_out(self, order: WriteOrder) -> WriteAnswer:
         """Do what a request asks for; whatever happens, there is an answer."""
         try:
@@ -131,7 +139,7 @@ class WriteOrders:
             self._n_waiting -= 1
 
     async def _write_online(self, rows: CheckedRows) -> None:
-        await asyncio.gather(*(self._queue.write(part) for part in rows.online))
+        await self._queue.write(rows.online)
 
     def _is_quick(self, order: WriteOrder) -> bool:
         # A change of thread takes longer than to check a few rows; a registry on another machine

@@ -92,18 +92,24 @@ class Pushes:
         )
         return CheckedRows([], [], rows if frame.n_rows else None)
 
+    def open(self) -> OnlineWriter:
+        """Return the way to the online store.
+
+        Raises:
+            ConfigurationError: There is no registry, or the online store is not in Redis.
+        """
+        if self._online is None:
+            self._online = OnlineWriter(self._registry.store(), self._repo_path)
+        return self._online
+
     def write_online(self, rows: PushedRows) -> None:
         """Write rows of one view, each where it is greater than the stored one.
 
         Raises:
             EvenstoreError: A value cannot be stored, or Redis failed.
         """
-        if self._online is None:
-            self._online = OnlineWriter(self._registry.store(), self._repo_path)
         # The machine's clock, not one that may be frozen: the sequence orders arrivals.
-        batch = rows.greatest().batch(SystemClock().now_us())
-        encoded = self._online.encoder(rows.view).encode(batch)
-        self._online.writer(rows.view).write(encoded)
+        self.open().write(rows.greatest(), SystemClock().now_us())
 
     def write_with_feast(self, rows: CheckedRows) -> None:
         """Write what Feast itself writes: to the offline store, and on-demand views' results.

@@ -20,7 +20,7 @@ from serving.writes.models import (
 )
 from serving.writes.wire import WriteAnswer
 
-__all__ = ["write_routes"]
+__all__ = ["write_response", "write_routes"]
 
 _Responses = dict[int | str, dict[str, Any]]
 
@@ -51,7 +51,11 @@ _RUN_ERRORS: _Responses = {
     404: {"model": ErrorAnswer, "description": "Unknown feature view."},
     409: {"model": ErrorAnswer, "description": "A materialization of a view is under way."},
     **_ERRORS,
-    504: {"model": ErrorAnswer, "description": "Redis did not answer in time."},
+    504: {
+        "model": ErrorAnswer,
+        "description": "Redis did not answer in time; or the materialization takes longer than "
+        "a request may wait: it goes on.",
+    },
 }
 
 _Async = Annotated[
@@ -89,7 +93,7 @@ def _add_row_routes(router: APIRouter, client: WriterClient) -> None:
         Of several rows of an entity the latest is kept; a row that is not later than the stored one
         changes nothing, so that repeating a push does no harm.
         """
-        return _response(await client.write("/push", await request.body()))
+        return write_response(await client.write("/push", await request.body()))
 
     @router.post(
         "/write-to-online-store",
@@ -101,7 +105,7 @@ def _add_row_routes(router: APIRouter, client: WriterClient) -> None:
     )
     async def write_to_online_store(request: Request) -> Response:
         """As a push, for one view that needs no push source; what Feast's remote store sends."""
-        return _response(await client.write("/write-to-online-store", await request.body()))
+        return write_response(await client.write("/write-to-online-store", await request.body()))
 
 
 def _add_materialization_routes(router: APIRouter, client: WriterClient) -> None:
@@ -118,7 +122,7 @@ def _add_materialization_routes(router: APIRouter, client: WriterClient) -> None
     ) -> Response:
         """Answers 200 at its end. Lookups go on meanwhile; a run that is ended loses nothing."""
         body = await request.body()
-        return _response(
+        return write_response(
             await client.materialize("/materialize", body, is_async=is_async, force=force)
         )
 
@@ -135,7 +139,7 @@ def _add_materialization_routes(router: APIRouter, client: WriterClient) -> None
     ) -> Response:
         """Answers 200 at its end. Begins where the last run of each view ended."""
         body = await request.body()
-        return _response(
+        return write_response(
             await client.materialize(
                 "/materialize-incremental", body, is_async=is_async, force=force
             )
@@ -147,7 +151,8 @@ def _body_of(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _response(answer: WriteAnswer) -> Response:
+def write_response(answer: WriteAnswer) -> Response:
+    """Render what the writer process answered; a 503 says when to try again."""
     headers = {}
     if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(RETRY_AFTER_S)

@@ -18,6 +18,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from uvloop import new_event_loop
+
 from evenstore.errors import ConfigurationError, EvenstoreError
 from serving.logs import configure_logging
 from serving.settings import READY_LINE
@@ -42,7 +44,8 @@ def main() -> int:
     try:
         settings = WriterSettings.from_json(read_line())
         configure_logging("writer", log_format=settings.log_format)
-        asyncio.run(_Writer(settings).run(ready_fd))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_Writer(settings).run(ready_fd))
     except EvenstoreError as exc:
         logger.critical("%s", exc.message)
         return 1
@@ -77,8 +80,11 @@ class _Writer:
         gc.freeze()
         os.write(ready_fd, READY_LINE)
         os.close(ready_fd)
+        # Beside the first requests, not before them: a registry that is away may take its time.
+        warming = loop.run_in_executor(None, self._orders.warm)
         await self._is_gone.wait()
         server.close()
+        warming.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_s):
                 await self._orders.end_materializations()

@@ -1,9 +1,9 @@
 """The writer process as the supervisor sees it: started when it is needed, and again when it dies.
 
-It takes seconds to start and as much memory as two workers, which a gateway that only reads is
-spared; one that was written to before starts it at once. The supervisor holds the listening socket,
-so that requests wait in it while the writer starts; when it cannot be started, they are refused at
-once instead.
+It takes seconds to start, so it is started as soon as the workers are ready, without keeping them;
+it has as much memory as two of them, which a gateway that only reads can be spared: then the first
+request that writes starts it. The supervisor holds the listening socket, so that requests wait in
+it while the writer starts; when it cannot be started, they are refused at once instead.
 """
 
 from __future__ import annotations
@@ -47,12 +47,10 @@ class WriterListener:
     Attributes:
         path: The socket's.
         socket: The socket.
-        used_mark: A file that tells later gateways that there was something to write.
     """
 
     def __init__(self, folder: Path, project: str) -> None:
         self._own_folder: Path | None = None
-        self.used_mark = folder / f"{project}.written"
         _remove_left(folder, project)
         self.path = folder / f"{project}.{os.getpid()}{_SUFFIX}"
         if len(str(self.path).encode()) > _LONGEST_PATH:
@@ -78,7 +76,7 @@ class WriterListener:
 
 
 class WriterProcess:
-    """Keeps one writer running from the first request on.
+    """Keeps one writer running, from `prepare` or the first request on.
 
     A writer that dies is started again by the next request; those under way with it are refused by
     their workers. After one that died young the next is started after a pause that doubles from 0.1
@@ -113,9 +111,8 @@ class WriterProcess:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def prepare(self) -> None:
-        """Start a writer before anyone asks, where an earlier gateway's was asked."""
-        if self._listener.used_mark.exists():
-            self._is_wanted.set()
+        """Start a writer before anyone asks."""
+        self._is_wanted.set()
 
     def begin_stop(self) -> None:
         """End the materializations under way; rows are still taken, for workers that finish."""
@@ -147,8 +144,6 @@ class WriterProcess:
         self._process = process
         if process.stdout is not None and await process.stdout.readline() == READY_LINE:
             logger.info("the writer is ready")
-            with suppress(OSError):
-                self._listener.used_mark.touch()
         return await process.wait()
 
     async def _wait_for_request(self) -> None:

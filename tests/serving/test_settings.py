@@ -94,6 +94,7 @@ def test_a_worker_gets_all_that_it_shares_with_the_gateway() -> None:
         "limits": Limits(max_features=5),
         "writes": False,
         "writer_timeout_s": 6.0,
+        "materialize_timeout_s": 8.0,
         "api_keys_path": "keys.json",
         "compat": "strict",
         "max_in_flight": 7,

@@ -16,6 +16,22 @@ class Difference:
     ours: str
 
 
+KEPT_IN_STRICT_MODE = frozenset(
+    {
+        "true-status",
+        "ttl",
+        "timestamp-digits",
+        "full-names",
+        "request-data",
+        "strict-keys",
+        "entity-name",
+        "missing-key",
+        "strict-flags",
+        "extra-columns",
+    }
+)
+"""Those that `--compat strict` leaves; the page names them, too."""
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "true-status",

@@ -15,25 +15,31 @@ from typing import Any
 import httpx
 from feast import FeatureStore
 
+from evenstore.schema.document import write_document
 from evenstore.schema.model import Layout
+from evenstore.schema.version import compile_served
 from tests.serving.differential import shop
-from tests.serving.processes import run_gateway, wait_until
+from tests.serving.processes import run_gateway, run_worker, wait_until
 from tests.serving.redis_process import RedisProcess
 from tests.support.feast_repo import FeastRepo
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Two base URLs and the repos behind them."""
+    """Base URLs, ours also in strict mode, and the repos behind them."""
 
     stock_url: str
     our_url: str
+    strict_url: str
     stock_repo: FeastRepo
     our_repo: FeastRepo
     client: httpx.Client
 
     def ask_both(self, body: object) -> tuple[httpx.Response, httpx.Response]:
         return self.ask_stock(body), self._ask(self.our_url, body)
+
+    def ask_strict(self, body: object) -> tuple[httpx.Response, httpx.Response]:
+        return self.ask_stock(body), self._ask(self.strict_url, body)
 
     def ask_stock(self, body: object) -> httpx.Response:
         return self._ask(self.stock_url, body)
@@ -57,14 +63,16 @@ def run_servers(folder: Path, *, layout: Layout) -> Iterator[Servers]:
             folder / "stock", project="stock", offline_store="duckdb", overrides=_stock(redis.port)
         )
         ours = FeastRepo(folder / "ours", project="ours", redis_url=redis.url, layout=layout)
-        _load(ours, folder)
+        schema_path = folder / "schema.json"
+        write_document(compile_served(_load(ours, folder)), schema_path)
         with (
             _stock_server(stock, folder) as stock_url,
             run_gateway(ours.path, folder / "gateway") as gateway,
-            httpx.Client(timeout=30) as client,
+            run_worker(folder / "strict", schema_path, redis.url, compat="strict") as strict,
+            httpx.Client(timeout=60) as client,
         ):
             wait_until(lambda: _is_ready(stock_url), "stock's server is ready")
-            yield Servers(stock_url, gateway.url, stock, ours, client)
+            yield Servers(stock_url, gateway.url, strict.url, stock, ours, client)
     finally:
         redis.kill()
 
@@ -104,6 +112,6 @@ def _stock_server(repo: FeastRepo, folder: Path) -> Iterator[str]:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=30).is_success
+        return httpx.get(f"{url}/health", timeout=60).is_success
     except httpx.TransportError:
         return False

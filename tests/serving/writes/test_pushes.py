@@ -8,10 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
-from feast import PushSource
-from feast.types import Int64
+from feast import Field, PushSource
+from feast.labeling.label_view import LabelView
+from feast.types import Int64, String
 
+from evenstore.schema.request import resolve_references
+from serving.registry_source import RegistrySource
 from serving.writes.orders import WriteOrders
 from serving.writes.wire import WriteAnswer, WriteOrder
 from tests.serving.redis_process import RedisProcess
@@ -233,3 +239,91 @@ def test_stock_online_store_is_written_too(runner: asyncio.Runner, tmp_path: Pat
         assert lookup(repo, "stats:trips") == [3]
     finally:
         process.kill()
+
+
+def test_a_warm_writer_needs_nothing_of_the_repo_any_more(
+    runner: asyncio.Runner, repo: FeastRepo
+) -> None:
+    async def go() -> WriteAnswer:
+        writer = WriteOrders(settings(repo))
+        await asyncio.to_thread(writer.warm)
+        (repo.path / "feature_store.yaml").rename(repo.path / "gone.yaml")
+        return await writer.carry_out(push(frame(4)))
+
+    assert runner.run(go()) == WriteAnswer(200, b"")
+
+
+def test_a_writer_that_cannot_be_warmed_still_answers(
+    runner: asyncio.Runner, repo: FeastRepo, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> WriteAnswer:
+        writer = WriteOrders(settings(repo))
+        config = repo.path / "feature_store.yaml"
+        config.rename(repo.path / "gone.yaml")
+        await asyncio.to_thread(writer.warm)
+        (repo.path / "gone.yaml").rename(config)
+        return await writer.carry_out(push(frame(4)))
+
+    assert runner.run(go()) == WriteAnswer(200, b"")
+    assert "nothing can be written yet" in caplog.text
+    assert "ConfigurationError" in caplog.text
+
+
+_LABEL = {
+    "driver_id": [1],
+    "reward": ["good"],
+    "labeler": ["ann"],
+    "event_timestamp": [EVENT.isoformat()],
+    "created": [NOW.isoformat()],
+}
+
+
+def _label_repo(tmp_path: Path, redis_url: str) -> FeastRepo:
+    repo = FeastRepo(tmp_path / "repo", redis_url=redis_url)
+    source = PushSource(name="labelled", batch_source=repo.source("labels"))
+    columns = (("driver_id", Int64), ("reward", String), ("labeler", String))
+    labels = LabelView(
+        name="labels",
+        entities=[DRIVER],
+        schema=[Field(name=name, dtype=dtype) for name, dtype in columns],
+        source=source,
+    )
+    instant = pa.array([EVENT - timedelta(days=1)], pa.timestamp("us", "UTC"))
+    row = {"driver_id": [2], "reward": ["bad"], "labeler": ["bob"]}
+    repo.write_rows("labels", pa.table({**row, "event_timestamp": instant, "created": instant}))
+    repo.apply(DRIVER, source, labels)
+    return repo
+
+
+def test_labels_are_pushed_to_both_stores(
+    runner: asyncio.Runner, tmp_path: Path, redis_url: str
+) -> None:
+    repo = _label_repo(tmp_path, redis_url)
+    body = {"push_source_name": "labelled", "df": _LABEL, "to": "online_and_offline"}
+    older = {**_LABEL, "reward": ["old"], "event_timestamp": [(EVENT - timedelta(1)).isoformat()]}
+    orders = [
+        WriteOrder("/push", orjson.dumps(body), patience_s=20.0),
+        write("labels", older),
+    ]
+    for order in orders:
+        assert carry_out_one(runner, repo, order) == (200, {})
+
+    assert lookup(repo, "labels:reward", "labels:labeler") == ["good", "ann"]
+    source: Any = repo.store().get_label_view("labels").batch_source
+    rows = ds.dataset(repo.path / source.path, format="parquet").to_table().to_pydict()
+    assert sorted(rows["reward"]) == ["bad", "good"]
+
+
+def test_labels_are_served_where_they_were_pushed(tmp_path: Path, redis_url: str) -> None:
+    schema = RegistrySource(_label_repo(tmp_path, redis_url).path).read()
+    assert schema is not None
+    request = resolve_references(schema, ("labels:reward",))
+    assert [field.name for field in request.entity_columns] == ["driver_id"]
+
+
+def test_a_wrong_label_is_refused_by_column(
+    runner: asyncio.Runner, tmp_path: Path, redis_url: str
+) -> None:
+    repo = _label_repo(tmp_path, redis_url)
+    status, error = carry_out_one(runner, repo, write("labels", {**_LABEL, "reward": [1]}))
+    assert (status, "df.reward[0]" in error["message"]) == (422, True)
