@@ -1,12 +1,15 @@
 # The same steps that .ci/run takes. `make` alone lists them.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help venv demo serve stop test test-fast test-full check bench clean
+# Tests start many processes: none of them shall compile our code again.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help venv demo duel serve stop test test-fast test-full check lint bench clean
 
 PYTHON ?= python3
 DATA ?=
 PORT ?= 6566
 CASES ?=
+WORKERS ?= 3
 RUN := .venv/bin/python -m
 
 help: ## List the commands
@@ -18,26 +21,35 @@ venv: ## Make .venv from requirements.lock (instant when it is up to date)
 demo: venv ## Run every part on shop data; DATA=path takes the real Online Retail file
 	@$(RUN) demo run $(if $(DATA),--data "$(DATA)")
 
+duel: venv ## A week of incidents, through stock Feast and through evenstore, minutes
+	@$(RUN) demo.duel
+
 serve: venv ## Leave Redis and the gateway up, and print curl commands to try
 	@$(RUN) demo serve --port $(PORT) $(if $(DATA),--data "$(DATA)")
 
 stop: venv ## Stop what `make serve` left up
 	@$(RUN) demo stop
 
-check: venv ## Formatting, lint, strict types, import contracts
+check: lint ## Formatting, lint, strict types, import contracts
+	@.venv/bin/mypy
+
+lint: venv
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
-	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-test: check ## Everything that gates: check, unit, property, integration, end to end
-	@$(RUN) pytest -n 2 --dist loadgroup
+# Types are checked beside the tests, which often wait for processes that they started; what is
+# found is said at the end.
+test: lint ## Everything that gates: check, unit, property, integration, end to end
+	@said=$$(mktemp); .venv/bin/mypy >"$$said" 2>&1 & types=$$!; \
+	$(RUN) pytest -n $(WORKERS); tests=$$?; \
+	wait $$types; types=$$?; cat "$$said"; rm "$$said"; exit $$((tests ? tests : types))
 
 test-fast: check ## The same without Redis and whole commands (under 60 seconds)
-	@$(RUN) pytest -n 2 -m "not slow and not e2e and not redis"
+	@$(RUN) pytest -n $(WORKERS) -m "not slow and not e2e and not redis"
 
 test-full: check ## The full counts of property cases, kills and requests
-	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n 2 --dist loadgroup --timeout 3600
+	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n $(WORKERS) --timeout 3600
 
 bench: venv ## Speed and memory beside stock Feast, most of an hour; CASES=S,H takes some cases
 	@$(RUN) pytest benchmarks --benchmark-only -p no:randomly -q

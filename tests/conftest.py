@@ -9,23 +9,31 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from evenstore.redis_server import RedisServer, embedded_redis
+from tests.support.schedule import Schedule, sort_longest_first
 
-# Time is never judged here, and a failure prints what replays it: CI keeps no example database.
-settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
+# Time is never judged here: a slow machine draws slowly. What the examples of a test share, they
+# share on purpose. A failure prints what replays it: CI keeps no example database.
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("ci")
 
 # Threads of scikit-learn that wait for work shall not burn the core that another process needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep tests that share a fixture of their module in one process, which sets it up once."""
-    if _shares_module_fixture(item) and not item.get_closest_marker("xdist_group"):
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Start each shared server once, in one process (pytest-xdist calls this, where it is used)."""
+    return Schedule(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,13 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "redis_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.redis)
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-
-
-def _shares_module_fixture(item: pytest.Item) -> bool:
-    fixtures = getattr(item, "_fixtureinfo", None)
-    defined = {} if fixtures is None else fixtures.name2fixturedefs
-    return any(found[-1].scope == "module" for found in defined.values())
+    sort_longest_first(items)
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ def test_an_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
             if " 2 of 1000 " in line:
                 break
         run.terminate()
-        document = json.loads(run.communicate(timeout=30)[0])
+        document = json.loads(run.communicate(timeout=300)[0])
     assert run.returncode == 130
     assert len(document["cases"]["P"]["contenders"]["numpy"]["samples"]) >= 2
     assert not read_results(out).is_complete

@@ -70,7 +70,7 @@ def test_an_interrupt_leaves_no_server_and_no_folder(tmp_path: Path) -> None:
     ) as run:
         assert wait_until(lambda: any("online-step" in line for line in _commands(tmp_path)))
         run.terminate()
-        document = json.loads(run.communicate(timeout=60)[0])
+        document = json.loads(run.communicate(timeout=300)[0])
     assert run.returncode == 130
     assert not document["is_complete"]
     assert not list(_commands(tmp_path))

@@ -14,7 +14,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _known_deviations(request: pytest.FixtureRequest) -> None:
+def _known_deviations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make each known deviation a strict xfail, so that a fix upstream is noticed."""
     known: Deviations = getattr(request.module, "DEVIATIONS", {})
     params = getattr(request.node, "callspec", None)
@@ -23,3 +23,16 @@ def _known_deviations(request: pytest.FixtureRequest) -> None:
         if found is not None:
             raises, reason = found
             request.applymarker(pytest.mark.xfail(strict=True, raises=raises, reason=reason))
+            _tell_briefly(request.node, raises, monkeypatch)
+
+
+def _tell_briefly(
+    item: pytest.Item, known: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep pytest from writing a traceback of what is known: nobody sees it, and it is slow."""
+    tell = item.repr_failure
+
+    def repr_failure(error: pytest.ExceptionInfo[BaseException]) -> object:
+        return error.exconly() if isinstance(error.value, known) else tell(error)
+
+    monkeypatch.setattr(item, "repr_failure", repr_failure)

@@ -112,7 +112,7 @@ def test_concurrent_writers_lose_nothing(writes: Writes) -> None:
     at_once = Barrier(4)
 
     def publish(key: int) -> None:
-        at_once.wait(60)
+        at_once.wait(300)
         writes.publish(rows((key, NOON, key)))
 
     with ThreadPoolExecutor(4) as pool:

@@ -113,7 +113,7 @@ def test_a_checkout_cannot_see_itself(
     check_checkout_cannot_see_itself(generated_shop.features, generated, marker)
 
 
-@_settings(3, 40)
+@_settings(2, 40)
 @given(
     lines=worlds_of(DAYS),
     at=instants_on(DAYS),
@@ -147,7 +147,7 @@ def _other_futures(draw: st.DrawFn, lines: Lines, now: datetime) -> Lines:
     return [*other, *added, *({**new, **now_itself} for new in added)]
 
 
-@_settings(3, 40)
+@_settings(2, 40)
 @given(data=st.data(), lines=worlds_of(DAYS), incidents=incidents_on(DAYS))
 def test_no_future_moves_a_vector_of_the_past(
     shop: Shop, data: st.DataObject, lines: Lines, incidents: Incidents
@@ -196,9 +196,11 @@ def test_the_shop_may_have_any_future(
     rest = [row for row in generated if instant(row["InvoiceDate"]) >= now]
     other_future = [*past, *(new for row in rest for new in FUTURES[future](row))]
     recent = _invoices(generated, SHOP_DAYS)
-    instants = [now, *(now - timedelta(hours=11 * i) for i in range(1, 8))]
+    instants = [now, *(now - timedelta(hours=11 * i) for i in range(1, scaled(5, 8)))]
     make = partial(generated_shop.features, incidents=incidents)
-    check_future_moves_nothing(make, generated, other_future, now, _asked(recent[:50], instants))
+    check_future_moves_nothing(
+        make, generated, other_future, now, _asked(recent[: scaled(20, 50)], instants)
+    )
 
 
 def _telling_instants(incidents: Incidents) -> list[datetime]:
@@ -209,7 +211,7 @@ def _telling_instants(incidents: Incidents) -> list[datetime]:
     return [at for each in us for at in (us_to_datetime(each) - MOMENT, us_to_datetime(each))]
 
 
-@_settings(3, 40)
+@_settings(2, 40)
 @given(data=st.data(), lines=worlds_of(DAYS), incidents=incidents_on(DAYS))
 def test_a_backfill_says_what_was_known(
     shop: Shop, data: st.DataObject, lines: Lines, incidents: Incidents
@@ -237,7 +239,7 @@ def test_a_backfill_says_what_was_known(
 def test_a_backfill_of_the_shop_says_what_was_known(
     generated_shop: Shop, generated: Lines, incidents: Incidents, at: datetime, situation: str
 ) -> None:
-    asked = _asked(_invoices(generated, SHOP_DAYS), [at])
+    asked = _asked(_invoices(generated, SHOP_DAYS)[:: scaled(4, 1)], [at])
     there = generated_shop.features_as_of(at, generated, incidents)
     backfill = generated_shop.features(generated, incidents=incidents)
     check_known_is_what_was_there(backfill, there, asked, Knowledge.AS_KNOWN)

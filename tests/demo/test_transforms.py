@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo.shop.generator import generate_shop
@@ -124,7 +124,7 @@ def test_rows_equal_the_oracle_on_a_dirty_shop(tmp_path: Path, shop: Path, name:
 WORLD_DAYS = days_between(date(2011, 6, 1), date(2011, 6, 4))
 
 
-@settings(max_examples=scaled(4, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(4, 60))
 @given(lines=worlds_of(WORLD_DAYS))
 @pytest.mark.parametrize("name", TABLES)
 def test_rows_equal_the_oracle_in_any_world(
@@ -147,7 +147,7 @@ def test_bytes_do_not_depend_on_days_per_query_or_threads(
     assert one.contents() == other.contents()
 
 
-@settings(max_examples=scaled(2, 30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(2, 30))
 @given(lines=worlds_of(WORLD_DAYS), days=st.permutations(WORLD_DAYS))
 @pytest.mark.parametrize("name", TABLES)
 def test_days_one_by_one_in_any_order_give_the_bytes_of_one_query(
@@ -166,7 +166,7 @@ def test_days_one_by_one_in_any_order_give_the_bytes_of_one_query(
     assert single.contents() == month.contents()
 
 
-@settings(max_examples=scaled(2, 30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(2, 30))
 @given(lines=worlds_of(WORLD_DAYS), n_known=st.integers(1, 40))
 @pytest.mark.parametrize("name", TABLES)
 def test_an_incremental_run_gives_the_rows_of_a_full_one(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.walkthrough import SMALL, free_port, run_demo
+from tests.e2e.walkthrough import SMALL, run_demo
+from tests.support.ports import free_port
 
 STOPPED = "stopped: the gateway and Redis"
 

@@ -84,7 +84,7 @@ def test_missing_redis_server_says_how_to_install_one(tmp_path: Path) -> None:
         env={**os.environ, "EVENSTORE_HOME": str(tmp_path), "PATH": "/nowhere"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=3000,
         check=False,
     )
     assert refused.returncode == 1
@@ -126,7 +126,7 @@ def test_interrupt_in_a_phase_stops_everything(phase: str, tmp_path: Path) -> No
             if line.startswith(phase):
                 break
         os.killpg(demo.pid, signal.SIGINT)
-        _, stderr = demo.communicate(timeout=60)
+        _, stderr = demo.communicate(timeout=300)
     finally:
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGKILL)
@@ -193,6 +193,6 @@ def test_shared_redis_keeps_no_row_of_an_interrupted_demo(tmp_path: Path, redis_
                 break
         assert client.dbsize() != 1
         os.killpg(demo.pid, signal.SIGINT)
-        demo.communicate(timeout=60)
+        demo.communicate(timeout=300)
     assert demo.returncode == 130
     assert client.keys() == [b"of somebody else"]

@@ -17,8 +17,9 @@ from evenstore.client.http import FeatureClient
 from evenstore.semantics import Status
 from tests.e2e.console_blocks import assert_prints, parse_console
 from tests.e2e.terminal import Terminal
-from tests.e2e.walkthrough import SMALL, free_port, left_running
+from tests.e2e.walkthrough import SMALL, left_running
 from tests.repo.sources import ROOT, tracked_files
+from tests.support.ports import free_port
 from tests.support.redis_process import wait_until
 from tests.support.scale import full_only
 

@@ -22,7 +22,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.redis,
     pytest.mark.slow,
-    pytest.mark.xdist_group("shop"),
 ]
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "training-dataset.ipynb"
@@ -81,7 +80,7 @@ def _execute(notebook: Any, shop: Shop, package: Path, folder: Path) -> Any:
     nbformat.write(notebook, path)
     own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     executed = subprocess.run(
-        [Path(sys.executable).parent / "jupyter-execute", "--inplace", "--timeout=120", path],
+        [Path(sys.executable).parent / "jupyter-execute", "--inplace", "--timeout=600", path],
         env={
             **os.environ,
             **{name: str(folder / name.lower()) for name in own},
@@ -92,7 +91,7 @@ def _execute(notebook: Any, shop: Shop, package: Path, folder: Path) -> Any:
         cwd=path.parent,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
     assert executed.returncode == 0, executed.stderr

@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e.console_blocks import Block, assert_prints, parse_console
 from tests.e2e.model_reports import assert_equal_reports
-from tests.e2e.walkthrough import free_port, left_running
+from tests.e2e.walkthrough import left_running
 from tests.repo.sources import ROOT
+from tests.support.ports import free_port
 from tests.support.redis_process import wait_until
 from tests.support.scale import scaled
 
@@ -55,7 +56,7 @@ def test_readme_command_prints_what_the_readme_says(block: Block, tmp_path: Path
     uses_real_data = DATA in block.name
     if uses_real_data and not REAL_DATA.exists():
         pytest.skip("the real data set is not beside this clone")
-    if block.name.startswith(("make demo", SERVE)) and scaled(0, 1) == 0:
+    if block.name.startswith(("make demo", "make duel", SERVE)) and scaled(0, 1) == 0:
         pytest.skip("runs in `make test-full`: minutes, of the steps that the served shop takes")
     # Without what `make test` hands down: a user's make is nobody's child.
     environ = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}

@@ -31,7 +31,7 @@ from tests.support.packed_entity import join_slots
 
 _ACTIVITY = view_id("customer_activity")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.xdist_group("shop")]
+pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 
 
 def _check_parity(shop: Shop, report: Path) -> tuple[int, str, dict[str, Any]]:

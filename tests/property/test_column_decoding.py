@@ -183,7 +183,7 @@ def _same(one: Any, other: Any) -> bool:
 _ODDITIES = ["flipped", "nulls", "absent view", "tombstone", "other view", "cut", "unknown"]
 
 
-@settings(max_examples=scaled(150, 10_000))
+@settings(max_examples=scaled(100, 10_000))
 @given(
     _views(),
     st.integers(0, 2**32),
@@ -214,7 +214,7 @@ def test_columns_are_the_rows(
             assert set(view.errors) == invalid
 
 
-@settings(max_examples=scaled(100, 5_000))
+@settings(max_examples=scaled(70, 5_000))
 @given(
     _views(),
     st.integers(0, 2**32),

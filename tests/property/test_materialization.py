@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -206,9 +206,7 @@ def _row(k: int, offset: int, n: int) -> Row:
     return Row((k,), _ORIGIN_US + offset, None, {"n": n, "x": None})
 
 
-@settings(
-    max_examples=scaled(25, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=scaled(25, 2000))
 @given(st.lists(_steps, min_size=2, max_size=10), st.none() | st.integers(1, 12))
 @example(  # A run that ends early must not count files as read whose rows lie behind its end.
     [

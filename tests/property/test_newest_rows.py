@@ -131,7 +131,7 @@ def _check(bench: Bench, world: World, n_first: int, since: int, told: int | Non
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(200, 8_000) // CASES)
+@settings(max_examples=scaled(120, 8_000) // CASES)
 @given(
     world=worlds(),
     n_first=st.integers(0, 3),

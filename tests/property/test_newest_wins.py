@@ -21,7 +21,7 @@ from feast import Field as FeastField
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Int64
 from feast.value_type import ValueType
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -152,7 +152,7 @@ def client(server: RedisServer) -> Iterator[Redis]:
 _STEP = _AFTER_1970_US + 1
 
 
-@settings(max_examples=scaled(9, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(9, 3000))
 @given(_histories())
 @example(  # A row of stock at an equal instant is the lowest, whichever comes first.
     _History(
@@ -220,9 +220,7 @@ def _order(deed: _Deed) -> RowOrder:
     return deed.order if isinstance(deed, MarkedRow) else deed
 
 
-@settings(
-    max_examples=scaled(15, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=scaled(15, 3000))
 @given(_deeds(), st.sampled_from(list(Layout)), st.booleans())
 def test_deletions_and_rows_converge_to_the_greatest(
     client: Redis, deeds: list[_Deed], layout: Layout, has_neighbour: bool
@@ -248,7 +246,7 @@ def test_deletions_and_rows_converge_to_the_greatest(
     assert neighbour.read() == (kept if has_neighbour else None)
 
 
-@settings(max_examples=scaled(4, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(4, 300))
 @given(_histories())
 def test_replay_of_everything_changes_nothing(client: Redis, history: _History) -> None:
     client.flushall()

@@ -40,7 +40,7 @@ _VALUES: dict[Dtype, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(max_examples=scaled(300, 20_000))
+@settings(max_examples=scaled(150, 20_000))
 @given(st.lists(_SORTABLE, min_size=1, max_size=20))
 def test_sortable_bytes_sort_as_the_integers_do(numbers: list[int]) -> None:
     encoded = [encode_sortable(number) for number in numbers]
@@ -65,7 +65,7 @@ def _orders(draw: st.DrawFn) -> RowOrder:
     )
 
 
-@settings(max_examples=scaled(300, 20_000))
+@settings(max_examples=scaled(150, 20_000))
 @given(_orders(), _orders(), st.booleans())
 def test_orders_as_bytes_compare_as_rows_do(one: RowOrder, other: RowOrder, same: bool) -> None:
     if same:
@@ -95,7 +95,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-@settings(max_examples=scaled(150, 10_000))
+@settings(max_examples=scaled(100, 10_000))
 @given(_tables(), _orders())
 def test_values_of_any_row_come_back(
     table: tuple[tuple[Field, ...], list[list[Any]]], order: RowOrder

@@ -159,7 +159,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(500, 20_000) // CASES)
+@settings(max_examples=scaled(250, 20_000) // CASES)
 @given(world=worlds())
 def test_every_join_equals_oracle_for_any_world(bench: Bench, world: World) -> None:
     view = bench.prepare(world)
@@ -178,7 +178,7 @@ def test_every_join_equals_oracle_for_any_world(bench: Bench, world: World) -> N
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(120, 4_000) // CASES)
+@settings(max_examples=scaled(80, 4_000) // CASES)
 @given(world=worlds(), slice_rows=st.integers(1, 50))
 def test_join_that_sees_no_expired_row_finds_the_rest(
     bench: Bench, world: World, slice_rows: int
@@ -243,7 +243,7 @@ def test_history_is_the_join_at_once_and_in_slices(
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(200, 4_000) // CASES)
+@settings(max_examples=scaled(120, 4_000) // CASES)
 @given(world=worlds(), is_from_the_beginning=st.booleans())
 def test_latest_rows_equal_oracle_for_any_world(
     bench: Bench, world: World, is_from_the_beginning: bool

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import redis
 
 from evenstore.redis_binary import find_redis_server
+from tests.support.ports import free_port
+from tests.support.redis_process import answers, wait_until
 
 
 class RedisProcess:
@@ -19,9 +19,7 @@ class RedisProcess:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -33,16 +31,7 @@ class RedisProcess:
         self._process = subprocess.Popen(
             [*command, "--save", "", "--dir", str(self._folder)], stdout=subprocess.DEVNULL
         )
-        with self.client() as client:
-            for _ in range(500):
-                try:
-                    client.ping()
-                except redis.ConnectionError:
-                    time.sleep(0.02)
-                else:
-                    return
-        message = "redis-server did not start"
-        raise AssertionError(message)
+        assert wait_until(lambda: answers(self.url)), "redis-server did not start"
 
     def kill(self) -> None:
         if self._process is not None:

@@ -133,6 +133,7 @@ def test_content_type_does_not_matter(worker: Running, content_type: str | None)
         f"{worker.url}/get-online-features",
         content=b'{"features": ["numbers:f_int32"], "entities": {"customer_id": [7]}}',
         headers={} if content_type is None else {"content-type": content_type},
+        timeout=60,
     )
     assert response.json()["results"][1]["values"] == [-5]
 
@@ -163,7 +164,7 @@ def test_liveness_and_feast_health_answer(worker: Running) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/health"])
 def test_probes_may_ask_for_the_head_alone(worker: Running, path: str) -> None:
-    with httpx.Client(base_url=worker.url, timeout=10) as client:
+    with httpx.Client(base_url=worker.url, timeout=60) as client:
         head = client.head(path)
         whole = client.get(path)
         assert (head.status_code, head.content) == (200, b"")
@@ -177,7 +178,7 @@ def test_probes_may_ask_for_the_head_alone(worker: Running, path: str) -> None:
 @pytest.mark.parametrize("path", ["/get-online-features/", "/healthz/", "/v1/feature-services/"])
 def test_a_path_is_not_redirected_to_another(worker: Running, path: str) -> None:
     for method in ("GET", "POST"):
-        response = httpx.request(method, worker.url + path, timeout=10)
+        response = httpx.request(method, worker.url + path, timeout=60)
         assert response.status_code == 404
         assert response.json()["error"]["code"] == "unknown-route"
 

@@ -80,6 +80,7 @@ def test_every_flag_reaches_the_settings(tmp_path: Path) -> None:
     words = (
         "--no-writes --insecure-no-keys --metrics-need-key --compat strict --test-mode "
         "--log-format plain --access-log sampled --max-in-flight 2 --writer-timeout-s 3 "
+        "--lazy-writer --materialize-timeout-s 6 "
         f"--max-receive-s 4 --max-head-bytes 5 --host 192.0.2.1 --api-keys {keys}"
     )
     settings = _settings(_parser().parse_args(["--repo", str(tmp_path), *words.split()]))
@@ -95,7 +96,9 @@ def test_every_flag_reaches_the_settings(tmp_path: Path) -> None:
         log_format="plain",
         access_log="sampled",
         max_in_flight=2,
+        lazy_writer=True,
         writer_timeout_s=3,
+        materialize_timeout_s=6,
         api_keys_path=str(keys),
         limits=Limits(max_receive_s=4, max_head_bytes=5),
     )

@@ -164,7 +164,7 @@ def test_client_mistakes_are_refused_clearly(
     ids=["empty", "cut", "no utf-8", "lone surrogate", "deep", "long number", "nan"],
 )
 def test_hostile_bodies_are_refused(worker: Running, body: bytes) -> None:
-    response = httpx.post(f"{worker.url}/get-online-features", content=body)
+    response = httpx.post(f"{worker.url}/get-online-features", content=body, timeout=60)
     assert response.status_code == 422, response.text
     shape_of(response)
 
@@ -184,7 +184,7 @@ def test_places_of_mistakes_are_listed(worker: Running) -> None:
 
 
 def test_announced_body_over_the_limit_is_refused(worker: Running) -> None:
-    response = httpx.post(f"{worker.url}/get-online-features", content=b" " * 20_001)
+    response = httpx.post(f"{worker.url}/get-online-features", content=b" " * 20_001, timeout=60)
     assert response.status_code == 413
     assert shape_of(response)["code"] == "request-too-large"
 
@@ -194,7 +194,7 @@ def test_streamed_body_over_the_limit_is_refused(worker: Running) -> None:
         for _ in range(30):
             yield b" " * 1000
 
-    response = httpx.post(f"{worker.url}/get-online-features", content=chunks())
+    response = httpx.post(f"{worker.url}/get-online-features", content=chunks(), timeout=60)
     assert response.status_code == 413
     assert shape_of(response)["code"] == "request-too-large"
 
@@ -210,7 +210,7 @@ def test_streamed_body_over_the_limit_is_refused(worker: Running) -> None:
 def test_wrong_routes_have_the_error_shape(
     worker: Running, method: str, path: str, status: int, code: str
 ) -> None:
-    response = httpx.request(method, worker.url + path)
+    response = httpx.request(method, worker.url + path, timeout=60)
     assert response.status_code == status
     error = shape_of(response)
     assert error["code"] == code

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import traceback
 from typing import Any
 
 import pytest
 
-from evenstore.errors import SchemaError, UnknownFeatureError, UnknownFeatureServiceError
+from evenstore.errors import (
+    EvenstoreError,
+    SchemaError,
+    UnknownFeatureError,
+    UnknownFeatureServiceError,
+)
 from evenstore.schema.document import read_document
 from evenstore.schema.model import FeatureServiceSchema, RegistrySchema
 from serving.plans import Plans
@@ -65,3 +71,35 @@ def test_a_service_that_cannot_be_served_leaves_the_others(
         plans.for_service("checkout")
     assert raised.value.hint
     assert plans.for_service("all_types").request.columns
+
+
+def _refusal(plans: Plans, *references: str) -> EvenstoreError:
+    with pytest.raises(EvenstoreError) as raised:
+        plans.for_references(references)
+    return raised.value
+
+
+def test_why_references_cannot_be_prepared_is_found_out_once(schema: RegistrySchema) -> None:
+    plans = Plans(schema)
+    first = _refusal(plans, "numbers:nope")
+    assert _refusal(plans, "numbers:nope") is first
+    assert plans.prepared(("numbers:nope",)) is None
+    for number in range(300):
+        _refusal(plans, f"numbers:nope{number}")
+    assert _refusal(plans, "numbers:nope") is not first, "only the last ones are remembered"
+    assert _refusal(Plans(schema), "numbers:nope") is not first
+
+
+def test_an_error_told_again_and_again_does_not_grow(schema: RegistrySchema) -> None:
+    empty = FeatureServiceSchema("empty", ())
+    plans = Plans(dataclasses.replace(schema, feature_services=(empty,)))
+    for ask in (
+        lambda: plans.for_service("empty"),
+        lambda: plans.for_references(("numbers:nope",)),
+    ):
+        depths = []
+        for _ in range(5):
+            with pytest.raises(EvenstoreError) as raised:
+                ask()
+            depths.append(len(list(traceback.walk_tb(raised.value.__traceback__))))
+        assert depths[-1] == depths[1]

@@ -8,7 +8,7 @@ from feast import Entity
 from feast.types import ComplexFeastType, Float64, Int64, PrimitiveFeastType
 from feast.value_type import ValueType
 
-from evenstore.errors import ConfigurationError, SchemaError
+from evenstore.errors import ConfigurationError
 from serving.registry_source import RegistrySource
 from tests.serving.stack import Stack
 from tests.serving.tiny_repo import add_service
@@ -76,14 +76,22 @@ def test_online_store_elsewhere_is_refused(repo: Path) -> None:
         RegistrySource(repo).redis_url()
 
 
-def test_views_whose_rows_go_by_a_version_are_refused(tmp_path: Path, redis_url: str) -> None:
+def test_views_whose_rows_go_by_a_version_are_compiled(tmp_path: Path, redis_url: str) -> None:
     registry = {"path": "registry.db", "enable_online_feature_view_versioning": True}
     versions = FeastRepo(tmp_path / "repo", redis_url=redis_url, overrides={"registry": registry})
     driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
     schema: dict[str, PrimitiveFeastType | ComplexFeastType] = {"driver_id": Int64, "trips": Int64}
     versions.apply(driver, versions.view("stats", [driver], schema))
-    assert RegistrySource(versions.path).read() is not None
+    first = RegistrySource(versions.path).read()
+    assert first is not None
     versions.apply(driver, versions.view("stats", [driver], schema | {"rating": Float64}))
 
-    with pytest.raises(SchemaError, match="feature view versions yet: stats"):
-        RegistrySource(versions.path).read()
+    second = RegistrySource(versions.path).read()
+    assert second is not None
+    stored = [
+        {view.name: view.stored_as for view in each.feature_views} for each in (first, second)
+    ]
+    assert stored == [
+        {"stats": "stats", "stats@v0": "stats"},
+        {"stats": "stats_v1", "stats@v0": "stats", "stats@v1": "stats_v1"},
+    ]

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from evenstore.clock import FrozenClock, format_us
 from evenstore.errors import ConfigurationError
+from evenstore.schema.document import read_document
 from serving.registry_source import RegistrySource
 from serving.schema_publisher import SchemaPublisher
 from serving.schema_status import SchemaStatus, read_schema_status
@@ -100,8 +102,46 @@ def test_unchanged_repo_is_served_from_what_was_compiled(
     assert found is not None
     assert (found.project, found.redis_url) == ("tiny", stack.redis.url)
     publisher = open_publisher(repo, home, _THEN + 1)
-    publisher.adopt(found.schema)
+    publisher.adopt(found.schema, found.registry.is_unchanged)
     assert status_of(publisher).compiled_at == format_us(_THEN)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_registry_of_an_adopted_schema_is_not_opened_before_it_changes(
+    repo: Path, tmp_path: Path, *, is_lost: bool
+) -> None:
+    home = tmp_path / "home"
+    asyncio.run(open_publisher(repo, home).publish_first())
+    found = find_warm_start(repo, home)
+    assert found is not None
+    opened = []
+
+    def open_source() -> RegistrySource:
+        opened.append(repo)
+        return RegistrySource(repo)
+
+    publisher = SchemaPublisher("tiny", home, FrozenClock(_THEN), open_source)
+    publisher.adopt(found.schema, found.registry.is_unchanged)
+
+    async def look_twice() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await publisher.follow(poll_s=0.001)
+
+    asyncio.run(look_twice())
+    assert opened == [], "Feast need not be imported"
+    if is_lost:
+        (repo / "registry.db").unlink()
+    else:
+        add_service(repo, "added", ["f_int64"])
+
+    async def look() -> None:
+        assert (await publisher._compile() is None) is not is_lost
+
+    asyncio.run(look())
+    assert opened == [repo]
+    names = {service.name for service in read_document(publisher.document).feature_services}
+    assert ("added" in names) is not is_lost
 
 
 def change_registry(repo: Path, _home: Path) -> None:

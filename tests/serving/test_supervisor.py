@@ -107,7 +107,7 @@ def check_drain(gateway: Running) -> None:
     gateway.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "stopping" in gateway.log, "the gateway stops")
     assert next(half).startswith(b"HTTP/1.1 200 OK")
-    assert gateway.process.wait(timeout=30) == 0
+    assert gateway.process.wait(timeout=120) == 0
     assert not any(is_alive(pid) for pid in workers)
     with pytest.raises(httpx.TransportError):
         gateway.post(REQUEST)
@@ -130,7 +130,7 @@ def test_gateway_starts_from_the_last_good_schema_and_ends_when_interrupted(
         assert gateway.get("/readyz").json()["schema_source"] == "registry"
         workers = gateway.children()
         gateway.process.send_signal(signal.SIGINT)
-        assert gateway.process.wait(timeout=30) == 0
+        assert gateway.process.wait(timeout=120) == 0
         assert not any(is_alive(pid) for pid in workers)
 
 

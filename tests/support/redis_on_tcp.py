@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from evenstore.redis_binary import find_redis_server
+from tests.support.ports import free_port
 from tests.support.redis_process import answers, wait_until
 
 __all__ = ["redis_on_tcp"]
@@ -17,9 +17,7 @@ __all__ = ["redis_on_tcp"]
 @contextmanager
 def redis_on_tcp(folder: Path) -> Iterator[int]:
     """Run a server on a free port, without persistence; yields the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     command = [str(find_redis_server()), "--port", str(port), "--bind", "127.0.0.1"]
     server = subprocess.Popen(
         [*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL

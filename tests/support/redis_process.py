@@ -49,7 +49,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_until(is_done: Callable[[], bool], *, limit_s: float = 20.0) -> bool:
+def wait_until(is_done: Callable[[], bool], *, limit_s: float = 120.0) -> bool:
     """Wait for a condition, with a limit far above the need: no test asserts a time."""
     deadline_s = time.monotonic() + limit_s
     while not is_done():

@@ -103,7 +103,7 @@ def test_another_process_writes_the_same_bytes(
         check=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "America/New_York"},
-        timeout=120,
+        timeout=600,
     )
     assert there.read_bytes() == (tmp_path / "here.parquet").read_bytes()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo.labels.churn import CHURN_SCHEMA, ChurnReport, build_churn_rows, first_night_us
@@ -198,7 +198,7 @@ def test_rows_equal_the_oracle_on_a_dirty_shop_and_the_report_adds_up(tmp_path: 
 
 
 @pytest.mark.slow
-@settings(max_examples=scaled(6, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(6, 300))
 @given(
     lines=lines_around(),
     others=lines_around(),

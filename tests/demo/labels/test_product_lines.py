@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from demo.labels.product_lines import (
     ProductLines,
@@ -54,7 +54,7 @@ def test_sales_and_cancellations_are_told_from_dirt(tmp_path: Path) -> None:
         assert opened.counts.last_us == NOON_US + 60_000_000
 
 
-@settings(max_examples=scaled(10, 200), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(10, 200))
 @given(lines=lines_around())
 def test_the_chosen_lines_equal_the_oracle(tmp_path: Path, lines: list[dict[str, object]]) -> None:
     path = write_lines(tmp_path / "lines.parquet", lines)

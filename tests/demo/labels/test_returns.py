@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo.labels.returns import RETURNS_SCHEMA, ReturnsReport, build_returns_rows
@@ -277,7 +277,7 @@ def test_the_same_lines_give_the_same_bytes_in_the_schema(
 
 
 @pytest.mark.slow
-@settings(max_examples=scaled(20, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(20, 400))
 @given(lines=lines_around())
 def test_rows_equal_the_oracle(
     returns: LabelBuild[ReturnsReport], lines: list[dict[str, Any]]
@@ -313,7 +313,7 @@ def test_rows_equal_the_oracle_on_a_dirty_shop(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=scaled(8, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(8, 400))
 @given(
     lines=lines_around(),
     others=lines_around(),

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -155,11 +156,11 @@ def test_time_of_a_call_holds_over_its_attempts(call: Caller) -> None:
             server.url,
             "get_online_features",
             client_retries=RetryPolicy(max_attempts=1000, first_pause_s=0.0, budget=1000),
-            timeout_s=0.7,
+            timeout_s=2.5,
             **LOOKUP,
         )
     assert raised.value.status == 0
-    assert 2 <= len(server.requests) <= 4
+    assert 2 <= len(server.requests) <= 12
 
 
 @pytest.mark.parametrize(
@@ -253,10 +254,10 @@ def test_waiting_for_a_connection_counts_as_time_of_the_call() -> None:
         faulty_server(hangs()) as server,
         FeatureClient(server.url, max_connections=1, retries=QUICK) as client,
     ):
-        other = threading.Thread(target=lambda: client.is_ready(timeout_s=0.8))
+        other = threading.Thread(target=lambda: client.is_ready(timeout_s=3))
         other.start()
         while not server.requests:
-            pass
+            time.sleep(0.001)
         with pytest.raises(GatewayError) as raised:
             client.get_online_features(timeout_s=0.2, **LOOKUP)
         other.join()

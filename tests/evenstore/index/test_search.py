@@ -31,7 +31,7 @@ _VALUES: dict[Dtype, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(max_examples=scaled(100, 5_000))
+@settings(max_examples=scaled(60, 5_000))
 @given(
     slices=st.lists(st.lists(_INT64 | st.integers(0, 5), max_size=9), max_size=8),
     limits=st.lists(st.tuples(st.integers(0, 7), _INT64 | st.integers(0, 5)), max_size=30),
@@ -91,7 +91,7 @@ def _table(join_keys: tuple[Field, ...], keys: list[Any]) -> pa.Table:
     return pa.table(columns)
 
 
-@settings(max_examples=scaled(150, 10_000))
+@settings(max_examples=scaled(100, 10_000))
 @given(drawn=_keys())
 def test_entities_are_numbered_in_the_order_of_their_keys(
     drawn: tuple[tuple[Field, ...], list[Any], list[Any]],

@@ -74,7 +74,7 @@ def _values(world: World, index: ViewIndex, rows: Any) -> Sequence[dict[str, Any
 
 
 @pytest.mark.timeout(3600)
-@settings(max_examples=scaled(60, 5_000))
+@settings(max_examples=scaled(30, 5_000))
 @given(
     world=worlds(),
     kind=st.sampled_from(["table", "positions"]),

@@ -34,6 +34,7 @@ from tests.evenstore.offline.file_writers import (
     NOON,
     SECOND,
     STAMP,
+    Pace,
     append,
     replace_in_place,
     replace_with_new_names,
@@ -42,7 +43,7 @@ from tests.evenstore.offline.file_writers import (
 from tests.support.feast_repo import FeastRepo
 from tests.support.scale import scaled
 
-Writer = Callable[[Path, Any], None]
+Writer = Callable[[Path, Pace], None]
 
 
 class Versions:
@@ -105,17 +106,17 @@ class Versions:
 
 
 @contextmanager
-def running(writer: Writer, folder: Path) -> Iterator[None]:
+def running(writer: Writer, folder: Path) -> Iterator[Pace]:
     """Run a writer in a process of its own for the block."""
     context = multiprocessing.get_context("spawn")
-    is_over = context.Event()
-    process = context.Process(target=writer, args=(folder, is_over))
+    pace = Pace(context)
+    process = context.Process(target=writer, args=(folder, pace))
     process.start()
     try:
-        yield
+        yield pace
     finally:
-        is_over.set()
-        process.join(60)
+        pace.end()
+        process.join(300)
     assert process.exitcode == 0
 
 
@@ -137,13 +138,14 @@ def read_beside(
 ) -> None:
     """Read in turn in some ways until so many states were seen."""
     seen = [versions_of_files(ways[0]())]
-    with running(writer, versions.repo.data / "stats"):
+    with running(writer, versions.repo.data / "stats") as pace:
         for read in itertools.cycle(ways):
             if len(set(seen)) >= n_states:
                 return
             try:
                 found = versions_of_files(read())
             except SourceChangedError:
+                pace.slow_down()
                 continue  # Each of its attempts met another replacement: it may give up.
             # Replaced in the order of their numbers, and never taken back.
             assert list(found) == sorted(found, reverse=True)

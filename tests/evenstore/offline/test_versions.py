@@ -192,11 +192,11 @@ def test_versions_are_part_of_the_fingerprint(store: FeatureStore) -> None:
     ]
 
 
-def test_schema_of_the_gateway_refuses_a_pinned_service(store: FeatureStore) -> None:
-    """Online there is one row per view: the newest version's."""
+def test_schema_without_versions_refuses_a_pinned_service(store: FeatureStore) -> None:
+    """Online there is one row per view, the newest version's, where the registry does not say."""
     with pytest.raises(SchemaError, match="`stats@v0` pins is not served here") as caught:
         resolve_service(compile_store(store), "pinned")
-    assert "only offline reads" in str(caught.value.hint)
+    assert "enable_online_feature_view_versioning" in str(caught.value.hint)
     with pytest.raises(UnknownFeatureServiceError):
         resolve_request(store, "nobody")
 

@@ -42,6 +42,7 @@ from evenstore.schema.compile import (
 from evenstore.schema.document import dump_registry_schema, load_registry_schema
 from evenstore.schema.model import FeatureDefault, Field, Projection
 from evenstore.schema.on_demand import OnDemandFunction
+from evenstore.schema.request import resolve_service
 from evenstore.semantics import ExpiredValues, OnUnavailable, TtlEnforcement
 from tests.support.feast_repo import FeastRepo
 
@@ -312,5 +313,9 @@ def test_a_services_tags_are_compiled(tmp_path: Path) -> None:
     assert load_registry_schema(dump_registry_schema(compiled)) == compiled
 
     wrong = FeatureService(name="svc", features=[stats], tags={"evenstore.default.stats:trip": "7"})
-    with pytest.raises(SchemaError, match=r"`svc`: tag `evenstore.default.stats:trip`"):
-        compile_store(repo.apply(driver, stats, wrong))
+    compiled = compile_store(repo.apply(driver, stats, wrong))
+    with pytest.raises(SchemaError, match=r"`svc`: tag `evenstore.default.stats:trip`") as raised:
+        resolve_service(compiled, "svc")
+    assert raised.value.hint == "did you mean `stats:trips`?"
+    assert resolve_service(compiled, "plain").columns, "the other services are served"
+    assert load_registry_schema(dump_registry_schema(compiled)) == compiled

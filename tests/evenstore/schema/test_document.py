@@ -89,7 +89,7 @@ def test_document_cut_short_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"document_version": 1}', "null"])
 def test_document_of_another_version_is_refused(text: str) -> None:
-    with pytest.raises(FormatVersionError, match="this reader knows 3"):
+    with pytest.raises(FormatVersionError, match="this reader knows 4"):
         load_registry_schema(text)
 
 

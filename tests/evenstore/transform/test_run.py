@@ -357,7 +357,7 @@ def test_two_runs_at_once_end_as_one(table: Table, tmp_path: Path) -> None:
     clean.run("2011-01-01", "2011-03-11")
     processes = [_start(table) for _ in range(2)]
     for process in processes:
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
     assert [process.returncode for process in processes] == [0, 0]
     assert table.contents() == clean.contents()
 

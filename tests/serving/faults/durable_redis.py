@@ -11,6 +11,7 @@ from pathlib import Path
 import redis
 
 from evenstore.redis_binary import find_redis_server
+from tests.support.ports import free_port
 from tests.support.redis_process import wait_until
 
 __all__ = ["DurableRedis"]
@@ -21,9 +22,7 @@ class DurableRedis:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         # Each write reaches the kernel before it is acknowledged; the disk may take its time.
         self._command = [
             *(str(find_redis_server()), "--bind", "127.0.0.1", "--port", str(self.port)),
@@ -65,7 +64,7 @@ class DurableRedis:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=60) as plain:
                 plain.sendall(b"PING\r\n")
                 return plain.recv(100).startswith(b"+PONG")
         except OSError:

@@ -15,7 +15,7 @@ from tests.serving.faults.versioned_rows import KEYS, Versions, check_rows
 
 __all__ = ["Load"]
 
-_LONGEST_S = 10.0
+_LONGEST_S = 60.0
 """Far above the worker's deadline for Redis of half a second: what takes longer hangs."""
 
 _ROUTES = (
@@ -65,6 +65,14 @@ class Load:
             assert time.monotonic() < since_s + _LONGEST_S, f"no recovery: {self.outcomes}"
             await asyncio.sleep(0.01)
         return max(self.last_right_s) - since_s
+
+    async def tells(self, outcome: str) -> None:
+        """Wait until a client is given an outcome that no client was given before this call."""
+        before, limit_s = self.outcomes[outcome], time.monotonic() + _LONGEST_S
+        while self.outcomes[outcome] == before:
+            self.check()
+            assert time.monotonic() < limit_s, f"nobody was told {outcome}: {self.outcomes}"
+            await asyncio.sleep(0.01)
 
     async def _ask(self, client: int) -> None:
         rng = random.Random(client)

@@ -105,7 +105,7 @@ class Writer(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
-        self.join(timeout=60)
+        self.join(timeout=300)
         assert not self.is_alive()
 
     @override

@@ -103,7 +103,7 @@ def test_head_of_any_path_is_answered(connection: Connection) -> None:
     # The answer has a length and no body: it ends with the connection.
     for target in TARGETS:
         raw = encode_request("HEAD", target, b"", {"connection": "close"})
-        with socket.create_connection(connection.address, timeout=20) as opened:
+        with socket.create_connection(connection.address, timeout=60) as opened:
             opened.sendall(raw)
             received = b"".join(_parts(opened))
         assert 200 <= int(received.split(b" ")[1]) < 500, target
@@ -130,7 +130,7 @@ def test_bodies_that_never_end_hold_up_nobody(connection: Connection) -> None:
         b"POST",
         b"",
     ]
-    opened = [socket.create_connection(connection.address, timeout=20) for _ in range(50)]
+    opened = [socket.create_connection(connection.address, timeout=60) for _ in range(50)]
     try:
         for i, stalled in enumerate(opened):
             stalled.sendall(waiting[i % len(waiting)])
@@ -143,7 +143,7 @@ def test_bodies_that_never_end_hold_up_nobody(connection: Connection) -> None:
 
 def test_callers_that_leave_hold_up_nobody(connection: Connection) -> None:
     for _ in range(100):
-        with socket.create_connection(connection.address, timeout=20) as leaving:
+        with socket.create_connection(connection.address, timeout=60) as leaving:
             leaving.sendall(encode_request("POST", FEAST_PATH, BODY))
     assert connection.request("POST", FEAST_PATH, BODY).status == 200
 

@@ -31,9 +31,9 @@ def gateway_repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeastRepo
 @pytest.fixture(scope="package")
 def gateway(gateway_repo: FeastRepo) -> Iterator[Running]:
     """A gateway as `evenstore-serve` starts it; killed at the end, it must leave nobody."""
-    with run_gateway(gateway_repo.path, gateway_repo.path.with_name("home")) as running:
-        # Nothing is started for writes before somebody writes.
-        assert not _writers_of(running)
+    home = gateway_repo.path.with_name("home")
+    with run_gateway(gateway_repo.path, home, has_writer=True) as running:
+        wait_until(lambda: len(_writers_of(running)) == 1, "a writer starts that nobody asked for")
         # Lookups are served from the first moment; writes when Feast is imported.
         wait_until(lambda: _takes_pushes(running), "the gateway takes pushes")
         yield running

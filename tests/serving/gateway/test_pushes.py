@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.redis,
     pytest.mark.e2e,
     pytest.mark.slow,
-    pytest.mark.xdist_group("gateway"),
 ]
 
 # Pushed by nobody else.

@@ -109,7 +109,7 @@ def serve(
         finally:
             gate.open()
             server.should_exit = True
-            thread.join(10)
+            thread.join(60)
     assert not thread.is_alive()
 
 

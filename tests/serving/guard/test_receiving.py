@@ -25,7 +25,7 @@ def served() -> Iterator[Served]:
 
 @contextmanager
 def connected(served: Served) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         yield connection
 
 
@@ -123,7 +123,7 @@ def test_no_http_is_told_so_in_our_shape(served: Served) -> None:
 
 @pytest.mark.slow
 def test_slow_answers_and_idle_connections_are_left_alone(served: Served) -> None:
-    with httpx.Client(base_url=served.url, timeout=10) as client:
+    with httpx.Client(base_url=served.url, timeout=60) as client:
         assert client.post("/get-online-features", content=b"a" * 15_000).status_code == 200
         # Longer than a request may take to come, and several looks at the connections.
         time.sleep(4 * LIMITS.max_receive_s)

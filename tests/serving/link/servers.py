@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 
 from evenstore.redis_binary import find_redis_server
+from tests.support.ports import free_port
 from tests.support.redis_process import wait_until
 
 __all__ = ["on_loop", "redis_with", "serve", "tls_in_front"]
@@ -25,7 +26,7 @@ def on_loop(work: Coroutine[Any, Any, None]) -> None:
     """Run a test's coroutine on the event loop that workers use; a hang is a failure."""
 
     async def limited() -> None:
-        await asyncio.wait_for(work, timeout=60)
+        await asyncio.wait_for(work, timeout=240)
 
     uvloop.run(limited())
 
@@ -33,9 +34,7 @@ def on_loop(work: Coroutine[Any, Any, None]) -> None:
 @contextmanager
 def redis_with(folder: Path, *options: str) -> Iterator[int]:
     """Run a redis-server with options until it accepts connections; yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     command = [str(find_redis_server()), "--port", str(port), "--bind", "127.0.0.1"]
     server = subprocess.Popen(
         [*command, "--dir", str(folder), "--save", "", *options], stdout=subprocess.DEVNULL
@@ -99,7 +98,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 def _replies(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
             plain.sendall(b"PING\r\n")
             return bool(plain.recv(100))  # An error is a reply too: it loads, or wants a password.
     except OSError:

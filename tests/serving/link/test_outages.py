@@ -43,23 +43,22 @@ async def fails_with(link: RedisLink) -> type[OnlineStoreError]:
 
 async def answers_again(link: RedisLink) -> None:
     """Wait until the link recovers by itself, while somebody keeps asking."""
-    for _ in range(500):
-        try:
-            await value_of(link, 1)
-        except OnlineStoreError:
-            await asyncio.sleep(0.02)
-        else:
-            return
-    message = "no answer ten seconds after Redis came back"
-    raise AssertionError(message)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await value_of(link, 1)
+            except OnlineStoreError:
+                await asyncio.sleep(0.02)
+            else:
+                return
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(3000):
         if is_so():
             return
         await asyncio.sleep(0.02)
-    message = "waited in vain for twenty seconds"
+    message = "waited in vain for a minute"
     raise AssertionError(message)
 
 
@@ -67,7 +66,7 @@ def test_killed_redis_is_unavailable_and_comes_back(
     own_redis: RedisProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        link = RedisLink(own_redis.url, timeout_s=5)
+        link = RedisLink(own_redis.url, timeout_s=30)
         for _ in range(2):
             caplog.clear()
             await value_of(link, 1)
@@ -91,7 +90,7 @@ def test_killed_redis_is_unavailable_and_comes_back(
 def test_link_recovers_without_being_asked(own_redis: RedisProcess) -> None:
     async def main() -> None:
         own_redis.kill()
-        link = RedisLink(own_redis.url, timeout_s=5)
+        link = RedisLink(own_redis.url, timeout_s=30)
         for _ in range(3):
             assert await fails_with(link) is OnlineStoreUnavailableError
         own_redis.start()
@@ -123,7 +122,7 @@ def test_paused_redis_is_a_timeout_and_its_late_replies_are_nobodys(
     own_redis: RedisProcess,
 ) -> None:
     async def main() -> None:
-        link = RedisLink(own_redis.url, timeout_s=0.2)
+        link = RedisLink(own_redis.url, timeout_s=1)
         await value_of(link, 1)
         own_redis.send(signal.SIGSTOP)
         futures = [link.send(encode_command((b"GET", b"key:%d" % i)), 1) for i in range(50)]
@@ -145,7 +144,7 @@ def test_paused_redis_is_a_timeout_and_its_late_replies_are_nobodys(
 
 def test_later_requests_of_a_silent_connection_only_lost_it(own_redis: RedisProcess) -> None:
     async def main() -> None:
-        link = RedisLink(own_redis.url, timeout_s=0.4)
+        link = RedisLink(own_redis.url, timeout_s=2)
         await link.ping()
         own_redis.send(signal.SIGSTOP)
         early = link.send(PING, 1)
@@ -175,7 +174,7 @@ def test_killed_connections_under_load_give_no_wrong_reply(shared_redis: RedisPr
                 await asyncio.sleep(0.02)
 
     async def main() -> None:
-        link = RedisLink(shared_redis.url, timeout_s=10)
+        link = RedisLink(shared_redis.url, timeout_s=30)
         load = asyncio.gather(*[ask(link, 150) for _ in range(16)])
         with shared_redis.client() as client:
             while not load.done():
@@ -222,7 +221,7 @@ def test_redis_that_loads_its_file_is_unavailable_until_it_has(tmp_path: Path) -
         link_url = f"redis://127.0.0.1:{port}"
 
         async def write() -> None:
-            link = RedisLink(link_url, timeout_s=10)
+            link = RedisLink(link_url, timeout_s=30)
             rows = [(b"SET", b"%d" % i, b"%d" % i * 10_000) for i in range(600)]
             await link.read([*rows, (b"SAVE",)])
             await link.close()
@@ -230,10 +229,10 @@ def test_redis_that_loads_its_file_is_unavailable_until_it_has(tmp_path: Path) -
         on_loop(write())
 
     async def main(port: int) -> None:
-        link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=5)
+        link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=30)
         with pytest.raises(OnlineStoreUnavailableError, match="loading"):
             await link.ping()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     assert await link.read([(b"GETRANGE", b"2", b"0", b"1")]) == [b"22"]
@@ -244,7 +243,7 @@ def test_redis_that_loads_its_file_is_unavailable_until_it_has(tmp_path: Path) -
         await link.close()
 
     # It looks at its connections after every two megabytes of the file.
-    slow = ("--key-load-delay", "2000")
+    slow = ("--key-load-delay", "5000")
     with redis_with(tmp_path, *file_options, *slow) as port:
         on_loop(main(port))
 
@@ -257,7 +256,7 @@ def test_what_is_not_redis_is_told_apart() -> None:
 
     async def main() -> None:
         async with serve(speak_http) as port:
-            link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=5)
+            link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=30)
             assert await fails_with(link) is OnlineStoreError
             await link.close()
 
@@ -274,7 +273,7 @@ def test_reply_that_nobody_asked_for_ends_the_connection() -> None:
 
     async def main() -> None:
         async with serve(repeat_itself) as port:
-            link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=5)
+            link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=30)
             for _ in range(3):
                 # Never `b`, which a connection that stayed open would give to the second one.
                 assert await link.send(PING, 1) == [b"a"]
@@ -299,7 +298,7 @@ def test_reply_that_stops_midway_is_a_timeout(part: bytes) -> None:
 
     async def main() -> None:
         async with serve(stall_once) as port:
-            link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=0.2)
+            link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=0.5)
             with pytest.raises(OnlineStoreTimeoutError):
                 await link.send(PING, 1)
             assert await link.send(PING, 1) == [b"right"]
@@ -327,7 +326,7 @@ def test_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
 
 def test_name_that_nobody_has_is_unavailable() -> None:
     async def main() -> None:
-        link = RedisLink("redis://no-such-host.invalid:6379", timeout_s=10)
+        link = RedisLink("redis://no-such-host.invalid:6379", timeout_s=30)
         with pytest.raises(OnlineStoreUnavailableError, match="cannot be reached"):
             await link.ping()
         await link.close()

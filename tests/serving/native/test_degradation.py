@@ -61,7 +61,7 @@ def start(server: RedisProcess) -> None:
 def post(worker: Running, service: str, *customers: int, **more: Any) -> httpx.Response:
     rows = [{"customer_id": customer, **more} for customer in customers]
     body = {"feature_service": service, "entity_rows": rows}
-    return httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=10)
+    return httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=60)
 
 
 def vectors(response: httpx.Response) -> list[tuple[list[Any], list[str]]]:

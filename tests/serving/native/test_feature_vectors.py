@@ -26,7 +26,7 @@ JSON_VALUES = rows.JSON_VALUES | {"f_time": "1969-12-31T23:59:59Z"}
 
 
 def post(worker: Running, body: Any = None, **options: Any) -> httpx.Response:
-    return httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=10, **options)
+    return httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=60, **options)
 
 
 def ask(worker: Running, *entity_rows: Any, **body: Any) -> Any:

@@ -15,7 +15,7 @@ import httpx
 import ormsgpack
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenstore.dtypes import Dtype
@@ -90,7 +90,6 @@ def _schema(features: Sequence[Field], layout: Layout) -> RegistrySchema:
 @settings(
     max_examples=scaled(8, 60),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(_CASES, min_size=1, max_size=12), st.sampled_from(Layout))
 def test_forms_agree(gateway: Gateway, cases: list[tuple[Dtype, Any]], layout: Layout) -> None:
@@ -136,7 +135,8 @@ class Row:
 
 def _post(worker: Running, accept: str) -> httpx.Response:
     body = {"feature_service": "svc", "entity_rows": [{"k": k + 1} for k in range(N_ROWS)]}
-    response = httpx.post(f"{worker.url}/v1/feature-vectors", json=body, headers={"accept": accept})
+    url, headers = f"{worker.url}/v1/feature-vectors", {"accept": accept}
+    response = httpx.post(url, json=body, headers=headers, timeout=60)
     assert response.status_code == 200, response.text
     return response
 

@@ -55,5 +55,5 @@ def test_the_guides_service_answers_as_it_says(
     expected = json.loads(_block("json"))
     with run_worker(tmp_path / "worker", schema_path, redis_url) as worker:
         body = {"feature_service": "checkout_v2", "entity_rows": [expected["keys"]]}
-        answer = httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=10).json()
+        answer = httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=60).json()
     assert answer["feature_vectors"] == [expected]

@@ -76,7 +76,7 @@ def test_bodies_are_as_the_service_describes_them(worker: Running, name: str) ->
     }
     checks = jsonschema_rs.Draft202012Validator
     checks(service["request_schema"]).validate(body)
-    answer = httpx.post(f"{worker.url}/v1/feature-vectors", json=body).json()
+    answer = httpx.post(f"{worker.url}/v1/feature-vectors", json=body, timeout=60).json()
     checks(service["response_schema"]).validate(answer)
     assert answer["schema_fingerprint"] == service["schema_fingerprint"]
     bad = {**body, "entity_rows": [{"customer_id": "7"}]}

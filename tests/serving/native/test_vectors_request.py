@@ -64,7 +64,7 @@ def test_message_pack_and_json_say_the_same() -> None:
         ({"features": ["a:b", "a:b"], "entity_rows": ROWS}, "features"),
         ({"features": ["ab"], "entity_rows": ROWS}, "features"),
         ({"features": ["a:b:c"], "entity_rows": ROWS}, "features"),
-        ({"features": ["a@v2:b"], "entity_rows": ROWS}, "features"),
+        ({"features": ["@v2:b"], "entity_rows": ROWS}, "features"),
         ({"features": [1], "entity_rows": ROWS}, "features"),
     ],
 )

@@ -80,14 +80,16 @@ def test_any_worker_answers_for_all(tmp_path: Path) -> None:
     with start_other(tmp_path) as process:
         place = Place(tmp_path, "worker 1")
         with serve(make_guarding(), place=place) as served:
-            httpx.get(f"{served.url}/v1/feature-services/one")
-            httpx.get(f"{served.url}/v1/feature-services/two")
-            httpx.get(f"{served.url}/nothing-here/17850")
-            httpx.post(f"{served.url}/push")
-            with_other = httpx.get(f"{served.url}/metrics")
+            httpx.get(f"{served.url}/v1/feature-services/one", timeout=60)
+            httpx.get(f"{served.url}/v1/feature-services/two", timeout=60)
+            httpx.get(f"{served.url}/nothing-here/17850", timeout=60)
+            httpx.post(f"{served.url}/push", timeout=60)
+            with_other = httpx.get(f"{served.url}/metrics", timeout=60)
             process.kill()
             process.wait()
-            without = httpx.get(f"{served.url}/metrics", headers={"accept": OPENMETRICS})
+            without = httpx.get(
+                f"{served.url}/metrics", timeout=60, headers={"accept": OPENMETRICS}
+            )
     assert "17850" not in with_other.text
     samples = samples_of(with_other.text, openmetrics=False)
     requests = f"{P}requests_total"

@@ -69,7 +69,7 @@ def run_worker(stack: Stack, folder: Path, number: int, keys_path: Path) -> Iter
 
 
 def numbers_of(worker: Running, key: str) -> Numbers:
-    response = httpx.get(f"{worker.url}/metrics", headers={"x-api-key": key})
+    response = httpx.get(f"{worker.url}/metrics", headers={"x-api-key": key}, timeout=60)
     assert response.status_code == 200, response.text
     return {
         (sample.name, frozenset(sample.labels.values())): sample.value

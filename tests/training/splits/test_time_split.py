@@ -24,7 +24,7 @@ def _cases(draw: st.DrawFn) -> tuple[Instants, Instants, float, int]:
     return _instants(times), _instants(times) + _instants(windows), share, purge
 
 
-@settings(max_examples=scaled(200, 20_000), deadline=None)
+@settings(max_examples=scaled(100, 20_000), deadline=None)
 @given(_cases())
 def test_no_training_label_is_known_after_the_first_test_instant(
     case: tuple[Instants, Instants, float, int],
@@ -43,7 +43,7 @@ def test_no_training_label_is_known_after_the_first_test_instant(
     assert times_us[split.train].max() < first_test_us
 
 
-@settings(max_examples=scaled(200, 20_000), deadline=None)
+@settings(max_examples=scaled(100, 20_000), deadline=None)
 @given(_cases())
 def test_every_row_is_in_one_part_and_only_reaching_rows_are_purged(
     case: tuple[Instants, Instants, float, int],

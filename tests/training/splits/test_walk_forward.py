@@ -34,7 +34,7 @@ def _leaking_rows(split: TimeSplit, label_times_us: Instants) -> list[int]:
     return [int(row) for row in split.train if label_times_us[row] > split.cut_us]
 
 
-@settings(max_examples=scaled(300, 20_000), deadline=None)
+@settings(max_examples=scaled(150, 20_000), deadline=None)
 @given(_cases())
 def test_no_fold_trains_on_a_label_from_after_its_cut(
     case: tuple[Instants, Instants, float, int, int],
