@@ -8,6 +8,7 @@ python -m benchmarks offline --scale 0.01                            # everythin
 python -m benchmarks online --scale 0.05 --repeats 1                 # Redis: loads, memory, lookups
 python -m benchmarks online --cases M1,OG --cache /tmp/bench --out online.json
 python -m benchmarks serving --cases 1x10 --cache /tmp/bench         # HTTP: throughput, latency
+python -m benchmarks parity --cases full --cache /tmp/bench          # full, live and golden parity
 python -m benchmarks report offline.json                             # Markdown on stdout
 ```
 

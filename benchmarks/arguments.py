@@ -31,6 +31,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_one_process(commands)
     _add_online_step(commands)
     _add_serving_writer(commands)
+    _add_parity(commands)
+    _add_parity_step(commands)
     arguments = parser.parse_args(argv)
     _look_up(arguments)
     return arguments
@@ -99,6 +101,28 @@ def _add_online_step(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
     summary = "one step of the online benchmark in this process, as a line of JSON"
     add_online_step_options(commands.add_parser("online-step", help=summary, description=summary))
+
+
+def _add_parity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from benchmarks.parity.options import parity_epilog
+
+    parity = commands.add_parser(
+        "parity",
+        help="how fast parity is",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Load rows, then compare both stores: full, live and golden.",
+        epilog=parity_epilog(),
+    )
+    parity.add_argument("--cases", metavar="A,B", help="by comma (default: all)")
+    _add_scale_options(parity)
+    _add_run_options(parity, repeats=3, time_limit_s=900)
+
+
+def _add_parity_step(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from benchmarks.parity.options import add_parity_step_options
+
+    summary = "one comparison of the parity benchmark in this process, as a line of JSON"
+    add_parity_step_options(commands.add_parser("parity-step", help=summary, description=summary))
 
 
 def _add_run_options(parser: argparse.ArgumentParser, *, repeats: int, time_limit_s: float) -> None:
@@ -187,6 +211,12 @@ def _look_up(arguments: argparse.Namespace) -> None:
         from benchmarks.serving.options import look_up_serving
 
         look_up_serving(arguments)
+    if arguments.command == "parity":
+        from benchmarks.parity import cases as parity_cases
+
+        arguments.cases = parity_cases.find_parity_cases(
+            _names(arguments.cases) or parity_cases.CASES
+        )
     if arguments.command == "offline":
         from benchmarks.contenders.contender import CONTENDERS, find_contenders
 

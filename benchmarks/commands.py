@@ -98,6 +98,46 @@ def _serving_writer(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _parity(arguments: argparse.Namespace) -> int:
+    from benchmarks.guard import Limits
+    from benchmarks.machine import machine_facts
+    from benchmarks.online.server import server_version
+    from benchmarks.parity.report import render_parity_report
+    from benchmarks.parity.results import ParityResults
+    from benchmarks.parity.runner import ParityPlan, ParityRunner
+
+    machine = machine_facts() | {"redis-server": server_version()}
+    results = ParityResults(arguments.scale, arguments.seed, arguments.repeats, machine)
+    with ExitStack() as stack:
+        plan = ParityPlan(
+            cases=arguments.cases,
+            cache=_cache(arguments, stack),
+            scale=arguments.scale,
+            seed=arguments.seed,
+            repeats=arguments.repeats,
+            limits=Limits(arguments.time_limit, int(arguments.memory_guard * 1e9)),
+        )
+        _run(ParityRunner(plan, results, _say).run)
+    return _conclude(arguments, results, lambda: render_parity_report(results))
+
+
+def _parity_step(arguments: argparse.Namespace) -> int:
+    from benchmarks.measure import print_outcome
+    from benchmarks.parity.measure import apply_service, measure_parity
+
+    if arguments.step == "service":
+        return print_outcome(lambda: apply_service(arguments.repo))
+    return print_outcome(
+        lambda: measure_parity(
+            arguments.repo,
+            arguments.step,
+            n_entity_rows=arguments.entity_rows,
+            url=arguments.url,
+            started_ns=arguments.started_ns,
+        )
+    )
+
+
 def _plan_settings(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     from benchmarks.guard import Limits
 
@@ -163,6 +203,8 @@ def _online_step(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from benchmarks.online.report import render_online_report
     from benchmarks.online.results import BENCHMARK, OnlineResults
+    from benchmarks.parity import report as parity_report
+    from benchmarks.parity import results as parity_results
     from benchmarks.report import render_report
     from benchmarks.results import read_document, read_results
     from benchmarks.serving import report as serving_report
@@ -177,6 +219,11 @@ def _report(arguments: argparse.Namespace) -> int:
         serving = serving_results.ServingResults.from_document(document)
         rendered = serving_report.render_serving_report
         print(json.dumps(document) if arguments.json else rendered(serving))
+        return 0
+    if document["benchmark"] == parity_results.BENCHMARK:
+        parity = parity_results.ParityResults.from_document(document)
+        text = parity_report.render_parity_report(parity)
+        print(json.dumps(document) if arguments.json else text)
         return 0
     results = read_results(arguments.results)
     print(json.dumps(results.to_document()) if arguments.json else render_report(results))
@@ -231,6 +278,8 @@ _COMMANDS = {
     "serving": _serving,
     "online-step": _online_step,
     "serving-writer": _serving_writer,
+    "parity": _parity,
+    "parity-step": _parity_step,
     "report": _report,
     "data": _data,
     "prepare": _prepare,

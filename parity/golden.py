@@ -16,11 +16,11 @@ import numpy as np
 from evenstore.errors import ParityError
 from evenstore.schema.model import Field
 from evenstore.schema.request import FeatureRequest
-from parity.strata import EntityKey, Stratum, ViewEntities
+from parity.strata import Boundary, EntityKey, Stratum, ViewEntities
 from parity.synthetic import fresh_keys, request_column, stable_hash
 from parity.values import PlainValue, Scalar
 
-__all__ = ["GoldenSet", "StratumCount", "draw_golden_set"]
+__all__ = ["GoldenSet", "StratumCount", "draw_golden_set", "strata_of_rows"]
 
 # Rare strata first, so that a small set has them all; half of a large one is ordinary.
 _TURNS = (
@@ -37,13 +37,13 @@ class StratumCount:
 
     Attributes:
         view_name: The name that the view is asked for by.
-        stratum: Which kind of entity.
-        n_entities: How many the offline store has; 0 for UNKNOWN.
+        stratum: Which kind of entity, or which boundary.
+        n_entities: How many the offline store has; 0 for UNKNOWN and for boundaries.
         n_rows: Golden rows with such an entity.
     """
 
     view_name: str
-    stratum: Stratum
+    stratum: Stratum | Boundary
     n_entities: int
     n_rows: int
 
@@ -89,7 +89,7 @@ def draw_golden_set(
     }
     for field in request.request_fields:
         columns[field.name] = request_column(field, len(rows), seed)
-    strata_by_view = {view.view_name: _strata_of_rows(view, rows) for view in views}
+    strata_by_view = {view.view_name: strata_of_rows(view, rows) for view in views}
     return GoldenSet(
         columns=columns,
         n_rows=len(rows),
@@ -194,9 +194,10 @@ def _combine(pools: Sequence[_Pool], n_rows: int) -> Iterator[dict[str, Scalar]]
         yield row
 
 
-def _strata_of_rows(
+def strata_of_rows(
     view: ViewEntities, rows: Sequence[Mapping[str, Scalar]]
 ) -> list[frozenset[Stratum]]:
+    """Find the strata that each entity row is in, as one view sees it."""
     keys = [tuple(row[column] for column in view.key_columns) for row in rows]
     known = view.strata_of(set(keys))
     unknown = frozenset({Stratum.UNKNOWN})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from evenstore.client.answers import OnlineFeatures
@@ -12,11 +14,14 @@ from evenstore.progress import Progress
 from evenstore.schema.request import Column, FeatureRequest
 from evenstore.semantics import Status
 from parity.compare import CellColumn
+from parity.live.pace import Pace
 from parity.report import Refusal
 from parity.values import PlainValue, decode_online
 
 __all__ = ["OnlineAnswers", "OnlineSide"]
 
+# The gateway answers the next batches while this process decodes the last one.
+_BATCHES_AHEAD = 3
 # Gateways differ: one fails a whole batch for a stored row that it will not read, another says
 # INVALID of the features concerned.
 _ROW_ERRORS = frozenset({"corrupt-row", "format-version", "future-row"})
@@ -52,12 +57,21 @@ class OnlineSide:
         client: A client of the gateway.
         request: The feature service.
         batch_rows: Entity rows per HTTP request.
+        pace: How fast; by default as fast as answers come.
     """
 
-    def __init__(self, client: FeatureClient, request: FeatureRequest, *, batch_rows: int) -> None:
+    def __init__(
+        self,
+        client: FeatureClient,
+        request: FeatureRequest,
+        *,
+        batch_rows: int,
+        pace: Pace | None = None,
+    ) -> None:
         self._client = client
         self._request = request
-        self._batch_rows = batch_rows
+        self._pace = Pace(None) if pace is None else pace
+        self._batch_rows = self._pace.rows_per_batch(batch_rows)
 
     def read_cells(
         self,
@@ -84,11 +98,26 @@ class OnlineSide:
             ParityError: An answer is not of the rows or features asked for.
         """
         batches: list[_Batch] = []
-        for start in range(0, n_rows, self._batch_rows):
-            stop = min(start + self._batch_rows, n_rows)
-            batches.extend(self._ask(columns, start, stop))
-            progress.advance(stop - start)
+        with ThreadPoolExecutor(_BATCHES_AHEAD) as executor:
+            asked: deque[Future[list[_Batch]]] = deque()
+            try:
+                for start in range(0, n_rows, self._batch_rows):
+                    stop = min(start + self._batch_rows, n_rows)
+                    asked.append(executor.submit(self._ask_in_turn, columns, start, stop))
+                    if len(asked) == _BATCHES_AHEAD:
+                        _take(asked, batches, progress)
+                while asked:
+                    _take(asked, batches, progress)
+            finally:
+                for future in asked:
+                    future.cancel()
         return self._collect(batches, columns, started_us)
+
+    def _ask_in_turn(
+        self, columns: Mapping[str, Sequence[PlainValue]], start: int, stop: int
+    ) -> list[_Batch]:
+        self._pace.wait(stop - start)
+        return list(self._ask(columns, start, stop))
 
     def _ask(
         self, columns: Mapping[str, Sequence[PlainValue]], start: int, stop: int
@@ -159,6 +188,13 @@ class OnlineSide:
             error = told.vectors[0].error
             code, message = ("unknown", "") if error is None else (error.code, error.message)
             yield Refusal(row_idx, key, code, message)
+
+
+def _take(asked: deque[Future[list[_Batch]]], batches: list[_Batch], progress: Progress) -> None:
+    """Wait for the batch that was asked for first: rows keep their order."""
+    answered = asked.popleft().result()
+    batches += answered
+    progress.advance(sum(batch.n_rows for batch in answered))
 
 
 def _cell_column(column: Column, batches: Sequence[_Batch]) -> CellColumn:

@@ -23,6 +23,11 @@ class CheckSettings:
         seed: Of the golden set.
         batch_rows: Entity rows per request to the gateway.
         min_coverage: Least share of cells in which a side has a value.
+        max_rows_per_s: Entity rows asked for in a second at most; None for as fast as answers come.
+        until_watermark: Whether rows after a view's watermark are left out offline: they are due
+            with the next run. Otherwise they are differences.
+        counts_leaks: Whether to join once more as known, and count rows that were not known yet.
+        finds_causes: Whether to look for the cause of each difference.
     """
 
     repo: Path
@@ -32,3 +37,7 @@ class CheckSettings:
     seed: int = 0
     batch_rows: int = 100
     min_coverage: float = 0.3
+    max_rows_per_s: int | None = None
+    until_watermark: bool = True
+    counts_leaks: bool = False
+    finds_causes: bool = True

@@ -14,13 +14,14 @@ from evenstore.schema.request import ViewRead
 from evenstore.semantics import Status, oldest_valid_us
 from parity.values import Scalar, decode_offline
 
-__all__ = ["EntityKey", "Stratum", "ViewEntities", "classify_entities"]
+__all__ = ["Boundary", "EntityKey", "Stratum", "ViewEntities", "classify_entities"]
 
 EntityKey = tuple[Scalar, ...]
 _Mask = npt.NDArray[np.bool_]
 
 _HOT_QUANTILE = 0.99
 _COLD_QUANTILE = 0.1
+_FACTS = ("n_rows", "event_us", "has_null", "is_ambiguous")
 
 
 class Stratum(enum.Enum):
@@ -40,6 +41,18 @@ class Stratum(enum.Enum):
     TIE = "tie"
     ORDINARY = "ordinary"
     UNKNOWN = "unknown"
+
+
+class Boundary(enum.Enum):
+    """A microsecond at which an answer changes; golden sets ask on both sides of it.
+
+    TTL_EDGE: an entity row asks for the last microsecond at which a row is within ttl, or for the
+    next one. LATE: it asks for the microsecond at which a row that was created after its event
+    becomes known, or for the one before.
+    """
+
+    TTL_EDGE = "ttl-edge"
+    LATE = "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,9 @@ def classify_entities(read: ViewRead, entities: pa.Table, *, as_of_us: int) -> V
     Raises:
         ParityError: A join key column has not its declared Arrow type.
     """
+    needed = [*(key.name for key in read.view.join_keys), *_FACTS]
     # A null join key names no entity: nobody can ask for it.
-    entities = entities.drop_null()
+    entities = entities.select(needed).drop_null()
     key_columns, keys = _entity_keys(read, entities)
     oldest_us = oldest_valid_us(as_of_us=as_of_us, ttl_us=read.view.enforced_ttl_us)
     is_expired = _column(entities, "event_us") < oldest_us

@@ -7,12 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from evenstore.clock import format_us
 from evenstore.semantics import Status
 from parity.compare import Cell, Outcome
+from parity.counts import Counts
 from parity.golden import StratumCount
-from parity.report import Counts, Difference, ParityReport, Refusal
+from parity.report import Difference, ParityReport, Refusal
 from parity.strata import Stratum
 from parity.values import PlainValue, format_value
+from parity.view_facts import ViewFacts, format_span
 
-__all__ = ["format_difference", "format_report", "format_verdict"]
+__all__ = [
+    "format_cell",
+    "format_changes",
+    "format_difference",
+    "format_facts",
+    "format_heading",
+    "format_key",
+    "format_report",
+    "format_verdict",
+]
 
 _SHOWN_DIFFERENCES = 50
 
@@ -24,31 +35,49 @@ def format_report(report: ParityReport, *, n_shown: int = _SHOWN_DIFFERENCES) ->
         report: What was found.
         n_shown: How many differing cells get a line of their own; the rest are counted.
     """
-    yield from _format_heading(report)
-    for lines in (
-        [_format_refusal(refusal) for refusal in report.refusals],
-        [format_difference(difference) for difference in report.differences],
-    ):
-        if lines:
-            yield ""
-            yield from lines[:n_shown]
-        if len(lines) > n_shown:
-            yield f"... and {len(lines) - n_shown:,} more; --json has all of them"
+    yield from format_heading(report)
+    yield from _format_cells(report, n_shown)
     yield ""
     yield from _format_counts(report)
     yield ""
-    yield from _format_strata(report.strata)
-    yield ""
+    for lines in (
+        list(_format_causes(report)),
+        [sentence for facts in report.view_facts for sentence in format_facts(facts)],
+        list(_format_strata(report.strata)),
+        list(format_changes(report)),
+    ):
+        if lines:
+            yield from lines
+            yield ""
+    yield from (f"note: {note}" for note in report.notes)
     yield from (f"violated: {violation}" for violation in report.violations)
     yield format_verdict(report.total)
 
 
+def format_heading(report: ParityReport) -> Iterator[str]:
+    """Say what was compared, as of when, and over how many entity rows."""
+    where = "" if report.gateway is None else f" at {report.gateway}"
+    yield f"`{report.subject}` of project `{report.project}`{where}"
+    span = format_us(report.first_as_of_us)
+    if report.last_as_of_us != report.first_as_of_us:
+        span += f" to {format_us(report.last_as_of_us)}"
+    frozen = ", where the gateway's clock is frozen" if report.is_clock_frozen else ""
+    yield f"as of {span}{frozen}"
+    asked = report.n_rows_asked
+    fewer = "" if asked is None or asked <= report.n_rows else f" ({asked:,} asked for)"
+    seed = "" if report.seed is None else f", seed {report.seed}"
+    yield f"{report.n_rows:,} entity rows{fewer}{seed}"
+
+
 def format_difference(difference: Difference) -> str:
-    """Say on one line which cell differs, what each side answers and as of which instant."""
-    key = _format_key(difference.entity_key)
+    """Say on one line which cell differs, what each side answers, as of which instant, and why."""
+    finding = difference.finding
+    cause = "" if finding is None else f" [{finding.cause.value}: {finding.because}]"
+    waived = " (waived)" if difference.is_waived else ""
     return (
-        f"{difference.outcome.value} {difference.view_name}:{difference.feature} {key}"
-        f" offline={_format_cell(difference.offline)} online={_format_cell(difference.online)}"
+        f"{difference.outcome.value}{waived} {difference.view_name}:{difference.feature}"
+        f" {format_key(difference.entity_key)}"
+        f" offline={format_cell(difference.offline)} online={format_cell(difference.online)}{cause}"
     )
 
 
@@ -60,26 +89,13 @@ def format_verdict(total: Counts) -> str:
     )
 
 
-def _format_heading(report: ParityReport) -> Iterator[str]:
-    yield f"`{report.feature_service}` of project `{report.project}` at {report.gateway}"
-    span = format_us(report.first_as_of_us)
-    if report.last_as_of_us != report.first_as_of_us:
-        span += f" to {format_us(report.last_as_of_us)}"
-    frozen = ", where the gateway's clock is frozen" if report.is_clock_frozen else ""
-    yield f"as of {span}{frozen}"
-    fewer = f" ({report.n_rows_asked:,} asked for)" if report.n_rows < report.n_rows_asked else ""
-    yield f"{report.n_rows:,} entity rows{fewer}, seed {report.seed}"
-
-
-def _format_refusal(refusal: Refusal) -> str:
-    return f"refused {_format_key(refusal.entity_key)} {refusal.code}: {refusal.message}"
-
-
-def _format_key(entity_key: Mapping[str, PlainValue]) -> str:
+def format_key(entity_key: Mapping[str, PlainValue]) -> str:
+    """Say an entity key as `name=value`, separated by blanks."""
     return " ".join(f"{name}={format_value(value)}" for name, value in entity_key.items())
 
 
-def _format_cell(cell: Cell) -> str:
+def format_cell(cell: Cell) -> str:
+    """Say what one side answers: value or status, and the event timestamp."""
     if cell.status is None:
         return "refused"
     if cell.status is Status.PRESENT:
@@ -89,6 +105,47 @@ def _format_cell(cell: Cell) -> str:
     else:
         answer = f"{format_value(cell.value)} ({cell.status.name})"
     return answer if cell.event_us is None else f"{answer} @{format_us(cell.event_us)}"
+
+
+def format_facts(facts: ViewFacts) -> Iterator[str]:
+    """Say how far a view is loaded, what is due, and what was not known in time."""
+    if facts.watermark_us is not None:
+        said = f"{facts.view_name}: loaded up to {format_us(facts.watermark_us)}"
+        said += f", {format_span(facts.lag_us)} ago"
+        if facts.promise_us is not None:
+            said += f" ({format_span(facts.promise_us)} promised)"
+        if facts.n_entities_beyond_watermark:
+            said += f"; {facts.n_entities_beyond_watermark:,} entities have later rows to load"
+        yield said
+    elif facts.promise_us is not None:
+        yield f"{facts.view_name}: never materialized"
+    yield from (f"{facts.view_name}: {sentence}" for sentence in facts.schema_skew)
+    if facts.n_leaked:
+        yield (
+            f"{facts.view_name}: for {facts.n_leaked:,} entity rows the newest row was not known"
+            " yet: training on `latest_truth` would leak it"
+        )
+
+
+def _format_cells(report: ParityReport, n_shown: int) -> Iterator[str]:
+    for lines, n_all in (
+        ([_format_refusal(refusal) for refusal in report.refusals], len(report.refusals)),
+        (
+            [format_difference(difference) for difference in report.differences],
+            report.total.n_differing,
+        ),
+    ):
+        if lines:
+            yield ""
+            yield from lines[:n_shown]
+        n_more = n_all - min(len(lines), n_shown)
+        if n_more > 0:
+            all_kept = "; --json has all of them" if n_all == len(lines) else ""
+            yield f"... and {n_more:,} more{all_kept}"
+
+
+def _format_refusal(refusal: Refusal) -> str:
+    return f"refused {format_key(refusal.entity_key)} {refusal.code}: {refusal.message}"
 
 
 def _format_counts(report: ParityReport) -> Iterator[str]:
@@ -112,21 +169,56 @@ def _format_counts(report: ParityReport) -> Iterator[str]:
     yield from _format_table(heading, rows)
 
 
+def _format_causes(report: ParityReport) -> Iterator[str]:
+    total = report.total
+    for cause in sorted(total.by_cause, key=lambda cause: (-total.by_cause[cause], cause.value)):
+        yield f"cause {cause.value}: {total.by_cause[cause]:,} cells"
+    for use in report.waivers:
+        waiver = use.waiver
+        if not use.is_compared:
+            yield f"waiver of `{waiver.name}`: not compared here"
+        elif not use.problems:
+            yield (
+                f"waiver of `{waiver.name}` until {waiver.expires} ({waiver.owner}:"
+                f" {waiver.reason}): {use.n_within_tolerance:,} within tolerance,"
+                f" {use.n_waived:,} waived"
+            )
+
+
+def format_changes(report: ParityReport) -> Iterator[str]:
+    """Say what changed since the previous run, where one was given."""
+    previous = report.previous
+    if previous is None:
+        return
+    other = "" if previous.has_same_rows else ", over other entity rows"
+    yield (
+        f"since the previous run ({previous.verdict}{other}): {previous.n_new:,} new,"
+        f" {previous.n_fixed:,} fixed, {previous.n_still:,} still there"
+    )
+
+
 def _format_strata(strata: Sequence[StratumCount]) -> Iterator[str]:
+    if not strata:
+        return
     views = list(dict.fromkeys(count.view_name for count in strata))
     cells = {(count.view_name, count.stratum): count for count in strata}
     yield "entity rows drawn (of entities known) per stratum"
+    kinds = [stratum for stratum in Stratum if any((view, stratum) in cells for view in views)]
     rows = [
-        (name, *(_format_stratum(cells[name, stratum]) for stratum in Stratum)) for name in views
+        (view, *(_format_stratum(cells.get((view, stratum))) for stratum in kinds))
+        for view in views
     ]
-    yield from _format_table(("view", *(stratum.value for stratum in Stratum)), rows)
-    for name in views:
-        empty = [stratum.value for stratum in Stratum if cells[name, stratum].n_rows == 0]
+    yield from _format_table(("view", *(stratum.value for stratum in kinds)), rows)
+    for view in views:
+        drawn = {stratum for stratum in kinds if (view, stratum) in cells}
+        empty = [kind.value for kind in kinds if kind in drawn and not cells[view, kind].n_rows]
         if empty:
-            yield f"not covered: {name} has no {', '.join(empty)} entity rows"
+            yield f"not covered: {view} has no {', '.join(empty)} entity rows"
 
 
-def _format_stratum(count: StratumCount) -> str:
+def _format_stratum(count: StratumCount | None) -> str:
+    if count is None:
+        return ""
     if count.stratum is Stratum.UNKNOWN:
         return f"{count.n_rows:,}"
     return f"{count.n_rows:,} ({count.n_entities:,})"

@@ -34,6 +34,7 @@ __all__ = [
     "decode_offline",
     "decode_online",
     "format_value",
+    "freeze_json",
     "to_json",
 ]
 

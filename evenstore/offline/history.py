@@ -7,7 +7,7 @@ join and leaves the statuses away.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from evenstore.schema.source import open_source
 from evenstore.schema.version import find_pinned_view
 from evenstore.semantics import EARLIEST_US, Knowledge
 from evenstore.sql.latest import build_latest_rows_sql
-from evenstore.sql.relation import EVENT_US, IS_AMBIGUOUS, N_ROWS
+from evenstore.sql.relation import CREATED_US, EVENT_US, IS_AMBIGUOUS, N_ROWS
 
 __all__ = [
     "HistoricalRead",
@@ -58,6 +58,7 @@ class HistoricalRead:
         entity_table: Join keys, request data and the instants; other columns are kept.
         options: Which rows may be known, and how they are joined.
         event_timestamp_column: The instants' column.
+        seen_until_us: See `open_history`.
     """
 
     request: FeatureRequest
@@ -65,6 +66,7 @@ class HistoricalRead:
     entity_table: pa.Table
     options: JoinOptions
     event_timestamp_column: str
+    seen_until_us: Mapping[str, pa.Array] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -150,15 +152,18 @@ class HistoricalRead:
 
     def _joins(self) -> ViewJoins:
         name = self.event_timestamp_column
-        numbered = number_entity_rows(
-            self.entity_table,
-            self.request.entity_columns,
-            as_of_us=to_instants_us(self.entity_table[name], name),
-        )
-        views = [
-            ViewToJoin(source, read, numbered)
-            for source, read in zip(self.sources, self.request.reads, strict=True)
-        ]
+        as_of_us = to_instants_us(self.entity_table[name], name)
+        entity_columns = self.request.entity_columns
+        numbered = number_entity_rows(self.entity_table, entity_columns, as_of_us=as_of_us)
+        views = []
+        for source, read in zip(self.sources, self.request.reads, strict=True):
+            until_us = (self.seen_until_us or {}).get(read.output_name)
+            if until_us is None:
+                views.append(ViewToJoin(source, read, numbered))
+                continue
+            capped_us = pc.min_element_wise(as_of_us, until_us)
+            capped = number_entity_rows(self.entity_table, entity_columns, as_of_us=capped_us)
+            views.append(ViewToJoin(source, read, capped, judged_at_us=as_of_us))
         return ViewJoins(views, self.options)
 
 
@@ -176,6 +181,7 @@ def open_history(
     event_timestamp_column: str = "event_timestamp",
     limits: SessionLimits | None = None,
     with_created: bool = False,
+    seen_until_us: Mapping[str, pa.Array] | None = None,
 ) -> HistoricalRead:
     """Prepare the join of a request's features to entity rows, each at its own instant.
 
@@ -190,6 +196,9 @@ def open_history(
         event_timestamp_column: The instants' column, with a time zone.
         limits: Memory and threads of the join; by default what feature_store.yaml says.
         with_created: Add the created timestamp of each view's row.
+        seen_until_us: For some views, by the name they are asked for by, an int64 instant per
+            entity row after which none of their rows is seen, as in a store that is loaded up to
+            there. Age and ttl are still judged at the entity row's own instant.
 
     Raises:
         EntityRowsError: A column is missing, of another type, or an instant is null or without a
@@ -216,7 +225,9 @@ def open_history(
         repo_path=Path(store.repo_path) if uses_side_index(store.config) else None,
         with_created=with_created,
     )
-    return HistoricalRead(request, sources, entity_table, options, event_timestamp_column)
+    return HistoricalRead(
+        request, sources, entity_table, options, event_timestamp_column, seen_until_us
+    )
 
 
 def read_history(
@@ -227,6 +238,7 @@ def read_history(
     knowledge: Knowledge,
     event_timestamp_column: str = "event_timestamp",
     limits: SessionLimits | None = None,
+    seen_until_us: Mapping[str, pa.Array] | None = None,
 ) -> pa.Table:
     """Join a request's features to entity rows at once; see `open_history`.
 
@@ -252,21 +264,40 @@ def read_history(
             knowledge=knowledge,
             event_timestamp_column=event_timestamp_column,
             limits=limits,
+            seen_until_us=seen_until_us,
         ).to_table()
     )
 
 
-def describe_entities(store: FeatureStore, view: FeatureViewSchema, *, as_of_us: int) -> pa.Table:
+def describe_entities(
+    store: FeatureStore,
+    view: FeatureViewSchema,
+    *,
+    as_of_us: int,
+    knowledge: Knowledge = Knowledge.LATEST_TRUTH,
+) -> pa.Table:
     """Describe every entity of a view as it is at an instant; golden sets are drawn from this.
+
+    Args:
+        store: The feature store, for its sources.
+        view: The view.
+        as_of_us: The instant.
+        knowledge: Which rows may be known; as known, those created by the instant.
 
     Shapes:
         out: one row per entity key x (join keys, `n_rows` int64, `event_us` int64, `has_null` bool,
-            `is_ambiguous` bool),
+            `is_ambiguous` bool, `created_us` int64 or null),
             ordered by join keys.
     """
     feast_view = next(item for item in _batch_views(store) if item.name == view.name)
     source = open_source(feast_view, view, Path(store.repo_path))
-    sql = build_latest_rows_sql(source, view, since_us=EARLIEST_US, until_us=as_of_us)
+    sql = build_latest_rows_sql(
+        source,
+        view,
+        since_us=EARLIEST_US,
+        until_us=as_of_us,
+        known_until_us=as_of_us if knowledge is Knowledge.AS_KNOWN else None,
+    )
     with open_session(sources=[source]) as session:
         table: pa.Table = session.sql(sql).to_arrow_table()
     has_null = pa.array(np.zeros(table.num_rows, dtype=bool))
@@ -278,6 +309,7 @@ def describe_entities(store: FeatureStore, view: FeatureViewSchema, *, as_of_us:
         "event_us": table[EVENT_US],
         "has_null": has_null,
         "is_ambiguous": table[IS_AMBIGUOUS],
+        "created_us": table[CREATED_US],
     }
     described = pa.table(columns)
     by_keys = [(key.name, "ascending") for key in view.join_keys]

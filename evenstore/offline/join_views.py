@@ -42,9 +42,9 @@ class ViewJoins:
         """
         with unchanged_sources(self._sources), self._session() as session:
             joined = []
-            for join in self._open(session):
+            for view, join in zip(self.views, self._open(session), strict=True):
                 join.find_winners()
-                joined.append(_decide(join, join.fetch_table(), 0))
+                joined.append(_decide(view, join, join.fetch_table(), 0))
                 join.forget_winners()
             return joined
 
@@ -67,8 +67,8 @@ class ViewJoins:
             slices = [join.fetch_slices(slice_rows) for join in joins]
             for i, tables in enumerate(zip(*slices, strict=True)):
                 yield [
-                    _decide(join, table, i * slice_rows)
-                    for join, table in zip(joins, tables, strict=True)
+                    _decide(view, join, table, i * slice_rows)
+                    for view, join, table in zip(self.views, joins, tables, strict=True)
                 ]
 
     def explain(self) -> str:
@@ -93,6 +93,8 @@ class ViewJoins:
             yield open_join(session, view, self.options, number=number)
 
 
-def _decide(join: ViewJoin, table: pa.Table, first_row: int) -> JoinedView:
-    as_of_us = join.entity_rows[AS_OF_US].slice(first_row, table.num_rows)
-    return decide(table, join.read, as_of_us.combine_chunks())
+def _decide(view: ViewToJoin, join: ViewJoin, table: pa.Table, first_row: int) -> JoinedView:
+    judged_at_us = view.judged_at_us
+    if judged_at_us is None:
+        judged_at_us = join.entity_rows[AS_OF_US].combine_chunks()
+    return decide(table, join.read, judged_at_us.slice(first_row, table.num_rows))

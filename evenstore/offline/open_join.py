@@ -39,11 +39,14 @@ class ViewToJoin:
         source: The view's files.
         read: The view, the caller's key columns and the features.
         entity_rows: What `number_entity_rows` made for this view's keys.
+        judged_at_us: Per entity row, int64, the instant at which age is judged; None for the
+            instant up to which rows are seen.
     """
 
     source: SourceFiles
     read: ViewRead
     entity_rows: pa.Table
+    judged_at_us: pa.Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

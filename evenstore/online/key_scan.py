@@ -12,7 +12,14 @@ from evenstore.codec.packed_key import PackedKeyEncoder, project_prefix
 from evenstore.online.connection import DRIVER_ERRORS, execute, translate_redis_error
 from evenstore.schema.model import FeatureViewSchema, Layout
 
-__all__ = ["fetch_values", "open_key_encoder", "scan_hashes", "scan_strings", "scan_view_keys"]
+__all__ = [
+    "fetch_values",
+    "open_key_encoder",
+    "scan_hashes",
+    "scan_likely_keys",
+    "scan_strings",
+    "scan_view_keys",
+]
 
 _KEYS_PER_SCAN = 1000
 _GLOB_SPECIAL = b"\\*?["
@@ -55,9 +62,23 @@ def scan_view_keys(
         OnlineStoreError: Redis refused or cannot be reached.
     """
     encoder = open_key_encoder(view, project, layout)
-    pattern = _escape_glob(encoder.prefix) + b"*" + _escape_glob(encoder.suffix)
-    for keys in _scan(client, pattern, "STRING" if layout is Layout.PACKED else "HASH"):
+    for keys in scan_likely_keys(client, encoder, layout):
         yield [key for key in keys if encoder.decode(key) is not None]
+
+
+def scan_likely_keys(
+    client: redis.Redis, encoder: EntityKeyEncoder, layout: Layout
+) -> Iterator[list[bytes]]:
+    """Walk the keys that begin and end as an entity's of some join keys; a key may come twice.
+
+    Another project's key may look like it: `encoder.decode` tells, at the price of a microsecond
+    each.
+
+    Raises:
+        OnlineStoreError: Redis refused or cannot be reached.
+    """
+    pattern = _escape_glob(encoder.prefix) + b"*" + _escape_glob(encoder.suffix)
+    return _scan(client, pattern, "STRING" if layout is Layout.PACKED else "HASH")
 
 
 def fetch_values(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes | None]:

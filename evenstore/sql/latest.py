@@ -24,7 +24,12 @@ __all__ = ["build_latest_rows_sql"]
 
 
 def build_latest_rows_sql(
-    source: SourceFiles, view: FeatureViewSchema, *, since_us: int, until_us: int
+    source: SourceFiles,
+    view: FeatureViewSchema,
+    *,
+    since_us: int,
+    until_us: int,
+    known_until_us: int | None = None,
 ) -> str:
     """Build the selection of each entity's greatest row in the total order.
 
@@ -35,6 +40,7 @@ def build_latest_rows_sql(
         view: The view.
         since_us: Earliest event timestamp in microseconds; both ends are inclusive.
         until_us: Latest event timestamp.
+        known_until_us: Latest created timestamp, where the source has them; None for any.
 
     Shapes:
         out: one row per entity key x (join keys, features, `_event_us`, `_created_us`, `_n_rows`,
@@ -44,16 +50,11 @@ def build_latest_rows_sql(
         One SELECT without side effects. `_n_rows` counts the entity's rows in the interval.
         `_is_ambiguous`: the winner is tied on both timestamps with a row of other content.
     """
-    keys = ", ".join(quote_identifier(key.name) for key in view.join_keys)
-    by_entity = f"partition by {keys}" if keys else ""
+    keys = [quote_identifier(key.name) for key in view.join_keys]
+    by_entity = f"partition by {', '.join(keys)}" if keys else ""
     content = [(quote_identifier(field.name), field.dtype) for field in content_columns(view)]
     packed = ", ".join(f"c{i} := {name}" for i, (name, _) in enumerate(content))
-    names = [*(key.name for key in view.join_keys), *(field.name for field in view.features)]
-    columns = ",\n  ".join(quote_identifier(name) for name in names)
-    qualifies = "\n    and ".join(
-        [f"{EVENT_US} between {int(since_us)} and {int(until_us)}"]
-        + [f"{quote_identifier(key.name)} is not null" for key in view.join_keys]
-    )
+    columns = ",\n  ".join([*keys, *(quote_identifier(field.name) for field in view.features)])
     return f"""\
 with feature_rows as (
 {build_feature_rows_sql(source, view)}
@@ -61,7 +62,7 @@ with feature_rows as (
 newest as (
   select *, count(*) over entity as {N_ROWS}
   from feature_rows
-  where {qualifies}
+  where {_qualifies(source, keys, since_us, until_us, known_until_us)}
   window entity as ({by_entity})
   qualify rank() over (entity order by {_NEWEST_FIRST}) = 1
 ),
@@ -82,6 +83,16 @@ select
   {IS_AMBIGUOUS}
 from placed
 where {PLACE} = 1"""
+
+
+def _qualifies(
+    source: SourceFiles, keys: list[str], since_us: int, until_us: int, known_until_us: int | None
+) -> str:
+    conditions = [f"{EVENT_US} between {int(since_us)} and {int(until_us)}"]
+    conditions += [f"{key} is not null" for key in keys]
+    if known_until_us is not None and source.created is not None:
+        conditions.append(f"{CREATED_US} <= {int(known_until_us)}")
+    return "\n    and ".join(conditions)
 
 
 _NEWEST_FIRST = f"{EVENT_US} desc, {CREATED_US} desc nulls last"

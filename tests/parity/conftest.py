@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from evenstore.clock import datetime_to_us, format_us
 from evenstore.codec.entity_key import EntityKeyEncoder
 from evenstore.codec.feast_row import FeastRowLayout, encode_timestamp
 from evenstore.codec.feast_value import value_encoder
+from evenstore.online.loads import loads_key
 from evenstore.redis_server import RedisServer
 from evenstore.schema.compile import compile_store
 from evenstore.schema.document import write_document
@@ -32,6 +34,13 @@ class RunningShop:
     def key(self, view_name: str, *entity_key: object) -> bytes:
         """Return the Redis key of an entity."""
         return EntityKeyEncoder(self.views[view_name].join_keys, PROJECT).encode(entity_key)
+
+    def set_watermark(self, view_name: str, event_end_us: int) -> None:
+        """Say that a view is loaded up to another instant than it is."""
+        loads = loads_key(PROJECT)
+        stored = json.loads(self.redis.execute_command("HGET", loads, view_name))
+        text = json.dumps(stored | {"event_end_us": event_end_us})
+        self.redis.execute_command("HSET", loads, view_name, text)
 
     def plant_value(self, view_name: str, feature: str, entity: object, value: object) -> None:
         """Overwrite one stored value behind the store's back."""

@@ -119,7 +119,8 @@ def _demand_table() -> pa.Table:
     return pa.table(
         {
             "product": products,
-            "sold": pa.array(range(len(products)), pa.int64()),
+            # Narrower than declared, as files often are.
+            "sold": pa.array(range(len(products)), pa.int32()),
             "event_timestamp": pa.array(
                 [NOW - timedelta(minutes=30)] * len(products), pa.timestamp("us", tz="UTC")
             ),
@@ -134,6 +135,7 @@ def _definitions(folder: Path) -> list[Any]:
         name="customer_activity",
         entities=[customers],
         ttl=TTL,
+        tags={"freshness_promise": "1h"},
         schema=[
             Field(name="customer_id", dtype=Int64),
             Field(name="orders", dtype=Int64),

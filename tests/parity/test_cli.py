@@ -3,17 +3,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from feast import FeatureService, FeatureStore
 
-from evenstore.clock import datetime_to_us
+from evenstore.clock import datetime_to_us, format_us
 from parity.cli import main
 from parity.strata import Stratum
 from tests.parity.conftest import RunningShop
+from tests.parity.outputs.test_document_schema import SCHEMA
 from tests.parity.shop import (
     COLD,
     EXPIRED,
@@ -69,6 +71,8 @@ def test_clean_shop_passes_and_covers_every_stratum(
     assert document["total"]["n_compared"] == document["n_rows"] * 8
     assert document["is_clock_frozen"] is True
     assert document["first_as_of_us"] == document["last_as_of_us"] == datetime_to_us(NOW)
+    skewed = [view["facts"]["schema_skew"] for view in document["views"] if view["facts"]]
+    assert skewed == [[], ["sold is int32 in the source, declared Int64"]]
     covered = {s["stratum"] for s in document["strata"] if s["view"] == VIEW and s["n_rows"]}
     assert covered == {stratum.value for stratum in Stratum}
     lines = capsys.readouterr().out.splitlines()
@@ -131,12 +135,102 @@ def test_every_planted_fault_is_named_with_view_feature_and_key(
         ("extra", "orders", NULL),
     }
     lines = capsys.readouterr().out.splitlines()
-    assert (
+    cell = (
         f"mismatch {VIEW}:spend customer_id={HOT} offline=0.1 @2011-12-09T23:00:00Z"
-        " online=0.10000000000000002 @2011-12-09T23:00:00Z"
-    ) in lines
+        " online=0.10000000000000002 @2011-12-09T23:00:00Z ["
+    )
+    assert any(line.startswith(cell) for line in lines)
+    assert all(d["finding"]["cause"] for d in document["differences"])
     n_differing = len(document["differences"])
     assert lines[-1].endswith(f" {n_differing} mismatches")
+
+
+@pytest.mark.redis
+def test_row_after_the_watermark_is_due_and_a_difference_only_until_now(
+    shop: RunningShop, tmp_path: Path, capsys: Capture
+) -> None:
+    half_hour_ago = datetime_to_us(NOW - timedelta(minutes=30))
+    shop.set_watermark(VIEW, half_hour_ago)
+    add_late_row(shop.repo, LATE)
+    code, document = check_to_json(shop, tmp_path / "parity.json")
+    assert code == 0, capsys.readouterr().out
+    facts = document["views"][0]["facts"]
+    assert facts["watermark_us"] == half_hour_ago
+    assert facts["lag_us"] == 30 * 60 * 1_000_000
+    assert facts["n_entities_beyond_watermark"] == 1
+    assert "1 entities have later rows to load" in capsys.readouterr().out
+    code, document = check_to_json(shop, tmp_path / "parity.json", "--until", "now")
+    assert code == 3
+    assert outcomes(document) == every_feature("stale", LATE)
+
+
+@pytest.mark.redis
+def test_row_after_the_watermark_that_online_has_already_is_compared(
+    shop: RunningShop, tmp_path: Path, capsys: Capture
+) -> None:
+    # As while a run is under way: rows of an hour ago are there, the watermark is not.
+    shop.set_watermark(VIEW, datetime_to_us(NOW - timedelta(minutes=90)))
+    shop.plant_value(VIEW, "orders", HOT, 1)
+    code, document = check_to_json(shop, tmp_path / "parity.json")
+    assert code == 3
+    assert outcomes(document) == {("mismatch", "orders", HOT)}
+    broken = "customer_activity promises to lag by 1h at most and lags by 1h 30m"
+    assert broken in document["violations"]
+    assert f"violated: {broken}" in capsys.readouterr().out
+
+
+@pytest.mark.redis
+def test_every_output_is_written_and_tells_what_changed(
+    shop: RunningShop, tmp_path: Path, capsys: Capture
+) -> None:
+    waivers = tmp_path / "waivers.toml"
+    waivers.write_text(
+        f'[[waiver]]\nfeature = "{VIEW}:spend"\nulp = 4\nreason = "r"\nowner = "o"\n'
+        f"expires = {(datetime.now(UTC) + timedelta(days=30)).date()}\n"
+    )
+    shop.plant_value(VIEW, "spend", HOT, math.nextafter(0.1, 1.0))
+    shop.plant_value(VIEW, "orders", COLD, 1)
+    before = tmp_path / "before.json"
+    assert check(shop, "--json", str(before)) == 3
+    shop.plant_value(VIEW, "orders", COLD, 2**53 + 1)
+    capsys.readouterr()
+    names = ("json", "junit", "markdown", "parquet", "prometheus")
+    written = [word for name in names for word in (f"--{name}", str(tmp_path / f"out.{name}"))]
+    more = ("--waivers", str(waivers), "--previous", str(before), "--max-rows-per-s", "1000")
+    assert check(shop, *written, *more) == 0
+    out = capsys.readouterr().out
+    assert "0 new, 2 fixed, 0 still there" in out
+    assert "1 within tolerance" in out
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["total"]["by_outcome"]["within-tolerance"] == 1
+    assert all((tmp_path / f"out.{name}").stat().st_size > 100 for name in names)
+
+
+@pytest.mark.redis
+def test_reports_of_two_modes_follow_one_schema(
+    shop: RunningShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.plant_value(VIEW, "orders", HOT, 1)
+    _, live = check_to_json(shop, tmp_path / "live.json")
+    # Full mode asks no gateway for the instant.
+    monkeypatch.setenv("EVENSTORE_TEST_MODE", "1")
+    monkeypatch.setenv("EVENSTORE_FROZEN_TIME", format_us(datetime_to_us(NOW)))
+    path = tmp_path / "full.json"
+    assert main(["full", "--repo", str(shop.repo), "--view", VIEW, "--json", str(path)]) == 3
+    full = json.loads(path.read_text())
+    for document in (live, full):
+        jsonschema_rs.validate(SCHEMA, document, validate_formats=True)
+        assert outcomes(document) == {("mismatch", "orders", HOT)}
+    assert (live["mode"], full["mode"], full["subject"]) == ("live", "full", VIEW)
+
+
+@pytest.mark.redis
+def test_leaks_are_rows_that_were_not_known_yet(shop: RunningShop, tmp_path: Path) -> None:
+    add_late_row(shop.repo, LATE)
+    _, document = check_to_json(shop, tmp_path / "parity.json", "--count-leaks", "--no-causes")
+    # The late row was created half an hour after its event, which is after the gateway's now.
+    assert document["views"][0]["facts"]["n_leaked"] == 1
+    assert {d["finding"] for d in document["differences"]} == {None}
 
 
 @pytest.mark.redis
@@ -273,6 +367,8 @@ def test_report_without_a_place_is_refused_before_anything_is_read(
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [
+        ("--max-rows-per-s", "0", "not 1 or more"),
+        ("--until", "then", "invalid choice"),
         ("--entity-rows", "0", "not 1 or more"),
         ("--batch-rows", "many", "invalid"),
         ("--min-coverage", "1.5", "not between 0 and 1"),
@@ -289,8 +385,8 @@ def test_wrong_usage_exits_2(option: str, value: str, reason: str, capsys: Captu
 
 def test_help_has_an_example_and_the_exit_codes(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["check", "--help"])
+        main(["live", "--help"])
     assert stopped.value.code == 0
     out = capsys.readouterr().out
-    assert "evenstore-parity check --repo feature_repo" in out
+    assert "evenstore-parity live --repo feature_repo" in out
     assert "3  parity is violated" in out

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -115,9 +116,9 @@ def test_different_values_are_different_both_ways(
     assert not are_values_equal(online_value, offline_value)
 
 
-def test_only_match_and_expired_absent_are_agreement() -> None:
+def test_only_matches_tolerated_and_expired_absent_cells_are_agreement() -> None:
     agreeing = {outcome for outcome in Outcome if outcome.is_agreement}
-    assert agreeing == {Outcome.MATCH, Outcome.EXPIRED_ABSENT}
+    assert agreeing == {Outcome.MATCH, Outcome.WITHIN_TOLERANCE, Outcome.EXPIRED_ABSENT}
 
 
 def test_columns_are_compared_row_by_row() -> None:
@@ -186,3 +187,37 @@ def test_cell_always_matches_itself(cell: Cell) -> None:
 def test_agreement_means_equal_values_whatever_the_status(offline: Cell, online: Cell) -> None:
     if compare_cells(offline, online).is_agreement:
         assert naive_text(offline.value) == naive_text(online.value)
+
+
+# Values that Python takes for equal and a declared type does not, and the other way round.
+ODD_VALUES: list[PlainValue | None] = [
+    *(None, True, 1, 1.0, 0.0, -0.0, math.nan, "1", b"1"),
+    *((1,), (True,), (1.0,), (math.nan,), ((1,),), ((True,),)),
+]
+CELLS = st.builds(
+    Cell,
+    value=st.sampled_from(ODD_VALUES),
+    status=st.sampled_from([Status.PRESENT, Status.NULL_VALUE, None]),
+    event_us=st.sampled_from([None, 1, 2]),
+)
+
+
+@settings(max_examples=scaled(100, 2_000), deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=20))
+def test_columns_are_compared_as_their_cells_are(pairs: list[tuple[Cell, Cell]]) -> None:
+    def column(cells: list[Cell]) -> CellColumn:
+        return CellColumn(
+            [cell.value for cell in cells],
+            [cell.status for cell in cells],
+            [cell.event_us for cell in cells],
+        )
+
+    found = compare_columns(column([a for a, _ in pairs]), column([b for _, b in pairs]))
+    assert found == [compare_cells(offline, online) for offline, online in pairs]
+
+
+def test_no_two_odd_values_are_taken_for_equal_in_a_column() -> None:
+    for values in itertools.product(ODD_VALUES, repeat=2):
+        cells = [Cell(value, Status.PRESENT, 1) for value in values]
+        columns = [CellColumn([cell.value], [cell.status], [cell.event_us]) for cell in cells]
+        assert compare_columns(*columns) == [compare_cells(*cells)], values

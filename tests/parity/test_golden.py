@@ -12,7 +12,7 @@ from evenstore.dtypes import Dtype
 from evenstore.errors import ParityError
 from evenstore.schema.model import Field
 from parity.golden import GoldenSet, draw_golden_set
-from parity.strata import Stratum, ViewEntities
+from parity.strata import Boundary, Stratum, ViewEntities
 from tests.parity.cases import CUSTOMER, PRODUCT, build_request, build_view, describe
 from tests.support.scale import scaled
 
@@ -51,7 +51,7 @@ def rows_of(golden: GoldenSet) -> list[tuple[object, ...]]:
     return list(zip(*golden.columns.values(), strict=True))
 
 
-def covered(golden: GoldenSet, view_name: str) -> set[Stratum]:
+def covered(golden: GoldenSet, view_name: str) -> set[Stratum | Boundary]:
     return {c.stratum for c in golden.strata if c.view_name == view_name and c.n_rows}
 
 

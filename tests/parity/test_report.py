@@ -19,6 +19,7 @@ from parity.report import (
     CheckedRows,
     Counts,
     FeatureComparison,
+    Mode,
     ParityReport,
     Refusal,
     Verdict,
@@ -56,7 +57,8 @@ def report_of(
 ) -> ParityReport:
     return ParityReport(
         project="shop",
-        feature_service="checkout_v1",
+        mode=Mode.LIVE,
+        subject="checkout_v1",
         gateway="http://127.0.0.1:6566",
         schema_fingerprint="0f3a1c9be2d47a65",
         is_clock_frozen=True,
@@ -178,6 +180,8 @@ def test_document_has_every_difference_and_is_json_for_every_reader() -> None:
         "as_of_us": AS_OF_US,
         "offline": {"value": "NaN", "status": "PRESENT", "event_us": EVENT_US},
         "online": {"value": "Infinity", "status": "PRESENT", "event_us": EVENT_US},
+        "is_waived": False,
+        "finding": None,
     }
     assert document["refusals"][0]["entity_key"] == {"customer_id": "AA=="}
     assert document["views"][0]["features"][0]["by_outcome"]["mismatch"] == 2

@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import entry_points
 from unittest.mock import patch
 
+from parity.commands import COMMANDS
 from tests.repo.sources import ROOT
 
 __all__ = ["PATH", "render"]
@@ -38,7 +39,11 @@ _COMMANDS = (
     ("evenstore-train", "score"),
     ("evenstore-train", "agree"),
     ("evenstore-parity",),
-    ("evenstore-parity", "check"),
+    *(
+        ("evenstore-parity", *entry.words)
+        for entry in COMMANDS
+        if entry.exists and not entry.is_hidden
+    ),
 )
 _HEAD = """\
 # Command line

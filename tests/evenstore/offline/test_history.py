@@ -364,6 +364,25 @@ def test_ttl_is_inclusive_to_the_microsecond(shop: Shop) -> None:
     assert table["stats__trips__event_timestamp"].to_pylist() == [DAY, DAY]
 
 
+def test_rows_after_what_is_loaded_are_not_seen_and_age_is_judged_at_the_rows_instant(
+    shop: Shop,
+) -> None:
+    edge = DAY + dt.timedelta(hours=1)
+    rows = entity_rows((1, edge), (1, edge), (1, edge + dt.timedelta(microseconds=1)))
+    loaded = [DAY - dt.timedelta(microseconds=1), DAY, DAY]
+    until_us = pa.array(loaded, pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    table = read_history(
+        shop.store,
+        shop.request("stats:trips"),
+        rows,
+        knowledge=Knowledge.LATEST_TRUTH,
+        seen_until_us={"stats": until_us},
+    )
+    assert table["stats__trips"].to_pylist() == [None, 5, None]
+    statuses = [Status.NOT_FOUND, Status.PRESENT, Status.OUTSIDE_MAX_AGE]
+    assert table["stats__trips__status"].to_pylist() == statuses
+
+
 def test_no_entity_rows_give_no_rows_with_all_columns(shop: Shop) -> None:
     table = read_history(
         shop.store, shop.request("stats:tags"), entity_rows(), knowledge=Knowledge.LATEST_TRUTH
@@ -398,5 +417,11 @@ def test_entities_of_an_entityless_view_are_one(shop: Shop) -> None:
     (city,) = (view for view in compile_store(shop.store).feature_views if view.name == "city")
     described = describe_entities(shop.store, city, as_of_us=2**60)
     assert described.to_pylist() == [
-        {"n_rows": 1, "event_us": 1_704_067_200_000_000, "has_null": False, "is_ambiguous": False}
+        {
+            "n_rows": 1,
+            "event_us": 1_704_067_200_000_000,
+            "has_null": False,
+            "is_ambiguous": False,
+            "created_us": 1_704_067_200_000_000,
+        }
     ]

@@ -19,12 +19,14 @@ from evenstore.schema.model import FeatureViewSchema, Field
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Knowledge
 from evenstore.sql.entities import build_entities_sql
+from evenstore.sql.known_rows import KnownRows
 from evenstore.sql.latest import build_latest_rows_sql
 from evenstore.sql.merge import MergeInput
 from evenstore.sql.newest import NewestRows, WantedRows
 from evenstore.sql.orphans import build_keep_orphans_sql
 from evenstore.sql.point_in_time import JoinStrategy, PointInTimeJoin
 from evenstore.sql.pull import Pull, build_pull_sql
+from evenstore.sql.row_history import build_row_history_sql
 from evenstore.sql.row_order import RowBounds, RowOrder, build_row_bounds_sql
 from evenstore.sql.sample import Sample
 
@@ -188,10 +190,28 @@ CASES: dict[str, Callable[[], str]] = {
         dataclasses.replace(SOURCE, paths=SOURCE.paths[:1]), 1_000_000
     ),
     "sample_of_files": lambda: sample(SOURCE, 1000),
+    "row_history": lambda: build_row_history_sql(
+        SOURCE, TRIPS, asked_relation="asked", most_rows=16
+    ),
+    "row_history_entityless": lambda: build_row_history_sql(
+        NANOSECONDS, ENTITYLESS, asked_relation="asked", most_rows=1
+    ),
     "latest_rows": lambda: build_latest_rows_sql(SOURCE, TRIPS, since_us=-5, until_us=10),
     "latest_rows_entityless": lambda: build_latest_rows_sql(
         SOURCE, ENTITYLESS, since_us=0, until_us=10
     ),
+    "latest_rows_as_known": lambda: build_latest_rows_sql(
+        SOURCE, TRIPS, since_us=-5, until_us=10, known_until_us=10
+    ),
+    "latest_rows_as_known_without_created": lambda: build_latest_rows_sql(
+        NANOSECONDS, TRIPS, since_us=-5, until_us=10, known_until_us=10
+    ),
+    "known_rows_places": lambda: KnownRows(COMPOSITE_SOURCE, COMPOSITE, "e").keep_places_sql(),
+    "known_rows_places_entityless": lambda: KnownRows(
+        NANOSECONDS, ENTITYLESS, "e"
+    ).keep_places_sql(),
+    "known_rows_keep": lambda: KnownRows(SOURCE, TRIPS, "e").keep_rows_sql(),
+    "known_rows_copy": lambda: KnownRows(SOURCE, TRIPS, "e").copy_sql(-5, 10, "/out/it's.parquet"),
     "newest_find": lambda: newest().find_sql(),
     "newest_find_entityless": lambda: newest(ENTITYLESS).find_sql(),
     "newest_keep_tied": lambda: newest().keep_tied_sql(),

@@ -1,0 +1,1 @@
+"""How fast parity is: full, live and golden."""

@@ -1,0 +1,1 @@
+"""Audits a Feast repo that evenstore is not part of; changes nothing in it."""

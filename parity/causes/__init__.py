@@ -1,0 +1,1 @@
+"""Why a differing cell differs: evidence, rules, one cause."""

@@ -1,0 +1,85 @@
+"""Event timestamps of both sides, counted while rows go by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parity.full.rows import Int64s, Rows
+from parity.statistics.instants import InstantStatistics
+from parity.statistics.numbers import measure_quantiles
+
+__all__ = ["InstantTally"]
+
+_MOST_AGES = 200_000
+
+
+class InstantTally:
+    """Counts the instants of one view's rows; ages are a sample where there are very many.
+
+    Args:
+        as_of_us: The instant that both sides answer for.
+        promise_us: How old a served row may be by the view's own promise; None for none.
+    """
+
+    def __init__(self, *, as_of_us: int, promise_us: int | None) -> None:
+        self._as_of_us = as_of_us
+        self._promise_us = promise_us
+        self._counts = np.zeros(8, np.int64)
+        self._max_behind_us = 0
+        self._ages: list[Int64s] = []
+        self._n_ages = 0
+        self._stride = 1
+
+    def add(self, offline: Rows, online: Rows, *, times: int) -> None:
+        """Count rows, or take them back with `times` -1."""
+        both = offline.is_there & online.is_there
+        behind_us = np.where(both, offline.event_us - online.event_us, 0)
+        age_us = self._as_of_us - online.event_us
+        is_future = (offline.is_there & (offline.event_us > self._as_of_us)) | (
+            online.is_there & (age_us < 0)
+        )
+        is_old = online.is_there & (age_us > (self._promise_us or 0))
+        masks = (
+            both & (behind_us == 0),
+            behind_us > 0,
+            behind_us < 0,
+            offline.is_there & ~online.is_there,
+            online.is_there & ~offline.is_there,
+            ~(offline.is_there | online.is_there),
+            is_future,
+            is_old,
+        )
+        self._counts += times * np.array([np.count_nonzero(mask) for mask in masks])
+
+    def sample_ages(self, online: Rows) -> None:
+        """Keep how old rows are, or every second, fourth... of them."""
+        age_us = self._as_of_us - online.event_us[online.is_there]
+        self._ages.append(age_us[:: self._stride])
+        self._n_ages += len(self._ages[-1])
+        if self._n_ages > _MOST_AGES:
+            kept = np.concatenate(self._ages)[::2]
+            self._ages, self._n_ages = [kept], len(kept)
+            self._stride *= 2
+
+    def note_behind(self, offline: Rows, online: Rows) -> None:
+        """Note by how much rows lag that are judged at last."""
+        both = offline.is_there & online.is_there
+        behind_us = np.where(both, offline.event_us - online.event_us, 0)
+        self._max_behind_us = max(self._max_behind_us, int(behind_us.max(initial=0)))
+
+    def measured(self) -> InstantStatistics:
+        """Return what was counted."""
+        counts = self._counts.tolist()
+        ages = np.concatenate(self._ages) if self._ages else np.empty(0, np.int64)
+        return InstantStatistics(
+            n_equal=counts[0],
+            n_online_older=counts[1],
+            n_online_newer=counts[2],
+            n_offline_only=counts[3],
+            n_online_only=counts[4],
+            n_neither=counts[5],
+            n_future=counts[6],
+            max_online_behind_us=self._max_behind_us,
+            age_us=measure_quantiles(ages),
+            n_older_than_promise=None if self._promise_us is None else counts[7],
+        )

@@ -1,0 +1,1 @@
+"""What differing values do to a model: scores that move, decisions that flip."""

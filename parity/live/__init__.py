@@ -1,0 +1,1 @@
+"""Live mode: the running gateway against the offline store."""

@@ -1,0 +1,46 @@
+"""Causes of a live run's differences, where the stores themselves can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from feast import FeatureStore
+
+from evenstore.errors import ConfigurationError, OnlineStoreError
+from evenstore.schema.request import FeatureRequest
+from parity.causes.cell_command import open_cell_command
+from parity.causes.find import CauseContext, find_causes
+from parity.causes.store_evidence import StoreEvidence
+from parity.report import ParityReport, attach_findings
+
+__all__ = ["explain_differences"]
+
+
+def explain_differences(
+    report: ParityReport, request: FeatureRequest, store: FeatureStore, repo: Path
+) -> ParityReport:
+    """Find the cause of each difference, reading Redis and the sources.
+
+    A check may run where only the gateway can be reached: then the differences stay without a
+    cause, and a note says why.
+
+    Args:
+        report: Without causes.
+        request: What was compared.
+        store: The repo, opened.
+        repo: Its folder, for the commands that reproduce a cell.
+
+    Raises:
+        OfflineStoreError: A source cannot be read.
+    """
+    if not report.differences:
+        return report
+    try:
+        command = open_cell_command(repo, feature_service=report.subject)
+        context = CauseContext(request, StoreEvidence(store), command)
+        findings = find_causes(report.differences, context)
+    except (OnlineStoreError, ConfigurationError) as exc:
+        note = f"causes were not looked for, because the online store cannot be read: {exc.message}"
+        return replace(report, notes=(*report.notes, note))
+    return attach_findings(report, findings)

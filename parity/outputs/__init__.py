@@ -1,0 +1,1 @@
+"""What a report is turned into: files for people, pipelines and monitors."""

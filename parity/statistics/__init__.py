@@ -1,0 +1,1 @@
+"""Figures of a comparison: how often and how far the two sides differ."""
