@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def open_truth(
     """
     registry = RegistryProto()
     registry.CopyFrom(repo.registry)
+    # Feast remembers what it listed by a registry's address in memory, project and version: one
+    # with other sources must have another version.
+    registry.version_id = str(uuid.uuid4())
     _prune(registry, repo.project, set(views), {service} if service else set(), set(on_demand))
     for view_proto in (*registry.feature_views, *registry.stream_feature_views):
         pulled = views[view_proto.spec.name]

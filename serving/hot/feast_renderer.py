@@ -22,7 +22,13 @@ from serving.feast_json import NO_EVENT_TIMESTAMP, FeastForm
 
 __all__ = ["FeastRenderer"]
 
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_OPTIONS = (
+    orjson.OPT_SERIALIZE_NUMPY
+    | orjson.OPT_NAIVE_UTC
+    | orjson.OPT_UTC_Z
+    # A column with nulls is refused, not rendered as an object.
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+)
 _NAMES = {status: b'"%b"' % status.name.encode() for status in Status}
 _NO_EVENT = orjson.dumps(NO_EVENT_TIMESTAMP)
 _MAX_CACHED_ROWS = 1024
@@ -78,14 +84,19 @@ class FeastRenderer:
         texts = self._texts(answer.values)
         for start, end in self._runs:
             instants = _event_part(answer.event_us[start], n_rows)
-            statuses: Sequence[Status] | None = ()
+            statuses = answer.statuses[start:end]
+            if statuses.count(None) == end - start:
+                tail = b"],%b%b" % (_uniform_statuses(n_rows), instants)
+                pieces += (b"[", (tail + b"[").join(texts[start:end]), tail)
+                continue
+            last: Sequence[Status] | None = ()
             tail = b""
-            for i in range(start, end):
+            for text, column in zip(texts[start:end], statuses, strict=True):
                 # Columns of one view mostly have the very same statuses.
-                if answer.statuses[i] is not statuses:
-                    statuses = answer.statuses[i]
-                    tail = b"],%b%b" % (_status_part(statuses, n_rows), instants)
-                pieces += (b"[", texts[i], tail)
+                if column is not last:
+                    last = column
+                    tail = b"],%b%b" % (_status_part(column, n_rows), instants)
+                pieces += (b"[", text, tail)
         # The last piece ends with what is before the next column's values.
         pieces[-1] = pieces[-1][: -len(_BETWEEN)] + b"}]}"
         return b"".join(pieces)
@@ -100,11 +111,17 @@ class FeastRenderer:
                 )
             ]
         # One call for all: nothing but columns has brackets.
-        plain = [_json_column(column) for column in columns]
-        texts = orjson.dumps(plain, option=_OPTIONS)[2:-2].split(b"],[")
-        for i, is_float in enumerate(self._is_float):
-            if is_float and b"n" in texts[i] and _has_infinity(plain[i]):
-                texts[i] = _write_each(columns[i], self._writers[i])
+        plain: Sequence[Any] = columns
+        try:
+            text = orjson.dumps(plain, option=_OPTIONS)
+        except TypeError:
+            plain = [_json_column(column) for column in columns]
+            text = orjson.dumps(plain, option=_OPTIONS)
+        texts = text[2:-2].split(b"],[")
+        if b"n" in text:
+            for i, is_float in enumerate(self._is_float):
+                if is_float and b"n" in texts[i] and _has_infinity(plain[i]):
+                    texts[i] = _write_each(columns[i], self._writers[i])
         return texts
 
 
