@@ -127,7 +127,8 @@ def _create_key(path: Path) -> str:
 def _gateway_command(port: int, repo: Path, folder: Path, keys: Path) -> list[str]:
     command = [sys.executable, "-m", "serving", "--repo", str(repo), "--home", str(folder)]
     command += ["--port", str(port), "--workers", "1", "--owner-pid", str(os.getpid())]
-    return [*command, "--api-keys", str(keys)]
+    # Started with the gateway, the process that writes would take a core of the first rounds.
+    return [*command, "--lazy-writer", "--api-keys", str(keys)]
 
 
 def _await_ready(port: int, path: str, log: Path) -> None:
