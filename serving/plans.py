@@ -151,7 +151,7 @@ class Plans:
     def _prepare(self, request: FeatureRequest) -> ReadPlan:
         try:
             return self._make(request)
-        except EvenstoreError:
+        except (EvenstoreError, RecursionError, MemoryError):
             raise
         except Exception as exc:  # Unpickling an on-demand function runs its author's imports.
             msg = f"`{request.name}` cannot be prepared: {type(exc).__name__}: {exc}"

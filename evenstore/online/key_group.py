@@ -236,9 +236,11 @@ class PackedKeyGroup(KeyGroup):
             found = [entity for entity in entities if entity is not None]
         try:
             block = EntityBlock([entity for entity in found if entity is not None])
+            # All are read before one is judged: rows of which one is given up are judged again.
+            views = [decoder.block_reader.read(block) for decoder in self._decoders]
             return [
-                block_columns(decoder, decoder.block_reader.read(block), missing, as_of_us)
-                for decoder in self._decoders
+                block_columns(decoder, view, missing, as_of_us)
+                for decoder, view in zip(self._decoders, views, strict=True)
             ]
         except (NoBlockError, CodecError, FutureRowError, IndexError, OverflowError, ValueError):
             # One row's error, which the careful way of reading gives to that row alone.

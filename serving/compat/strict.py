@@ -38,6 +38,7 @@ STRICT_NULL_TIMESTAMP = -(2**63)
 """What stock gives for a UnixTimestamp feature whose value is null in a row that is there."""
 
 _NOT_FOUND = 404
+_MAX_POSITION_DIGITS = 9
 _INVALID = 422
 _FAILED = 500
 
@@ -182,4 +183,6 @@ def _details(error: InvalidRequestError) -> list[dict[str, object]]:
 
 
 def _part(part: str) -> str | int:
-    return int(part) if part.isdigit() else part
+    # Positions in a list; a key of the caller's may be any text.
+    is_position = part.isascii() and part.isdecimal() and len(part) <= _MAX_POSITION_DIGITS
+    return int(part) if is_position else part

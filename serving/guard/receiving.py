@@ -200,6 +200,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since_s = None
         if self.transport.is_closing():
             return
+        under_way: RequestResponseCycle | None = vars(self)["cycle"]
+        if under_way and not under_way.response_complete and not under_way.more_body:
+            # It is here as a whole and gets its answer: what is wrong came behind it.
+            under_way.keep_alive = False
+            self._ignores_rest = True
+            return
         has_answer = False
         if self.cycle is not None:
             has_answer = self.cycle.response_started and not (

@@ -31,6 +31,7 @@ _OPTIONS = (
 )
 _NAMES = {status: b'"%b"' % status.name.encode() for status in Status}
 _NO_EVENT = orjson.dumps(NO_EVENT_TIMESTAMP)
+# Longer texts are made anew each time: kept, they would take hundreds of megabytes.
 _MAX_CACHED_ROWS = 1024
 _FLOATS = frozenset({Dtype.FLOAT64, Dtype.FLOAT32})
 _NUMERIC = _FLOATS | {Dtype.INT32, Dtype.INT64, Dtype.BOOL}
@@ -209,11 +210,21 @@ def _instant(event_us: int) -> bytes:
     return b'"%b"' % format_us(event_us).encode()
 
 
-@functools.lru_cache(maxsize=_MAX_CACHED_ROWS)
 def _uniform_statuses(n_rows: int) -> bytes:
+    return _kept_statuses(n_rows) if n_rows <= _MAX_CACHED_ROWS else _made_statuses(n_rows)
+
+
+def _made_statuses(n_rows: int) -> bytes:
     return b'"statuses":[%b]' % b",".join([_NAMES[Status.PRESENT]] * n_rows)
 
 
-@functools.lru_cache(maxsize=_MAX_CACHED_ROWS)
 def _uniform_instants(n_rows: int) -> bytes:
+    return _kept_instants(n_rows) if n_rows <= _MAX_CACHED_ROWS else _made_instants(n_rows)
+
+
+def _made_instants(n_rows: int) -> bytes:
     return b"[%b]" % b",".join([_NO_EVENT] * n_rows)
+
+
+_kept_statuses = functools.lru_cache(maxsize=None)(_made_statuses)
+_kept_instants = functools.lru_cache(maxsize=None)(_made_instants)

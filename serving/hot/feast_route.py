@@ -341,7 +341,13 @@ class _Exchange:
         self._end(self._route.render(answer, self._caller, self._body))
 
     def _refuse(self, exc: Exception) -> None:
-        self._end(self._route.refuse(exc, self._caller, self._body))
+        try:
+            reply = self._route.refuse(exc, self._caller, self._body)
+        except Exception:
+            # Whatever happens, the request ends: its place is another's.
+            logger.exception("a refusal failed", extra={"route": FEAST_PATH})
+            reply = _refusal(unexpected_response(), self._caller.request_id)
+        self._end(reply)
 
     def _end(self, reply: Reply) -> None:
         done, self._done = self._done, None

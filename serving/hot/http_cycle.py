@@ -8,6 +8,7 @@ All other requests take uvicorn's way.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.guard.receiving import BoundedProtocol
+from serving.guard.request_id import REQUEST_ID
 from serving.hot.feast_route import FEAST_PATH, Caller, FeastRoute, Reply
 from serving.hot.known_heads import KnownHead, KnownHeads
 
@@ -29,7 +31,8 @@ class _HotCycle:
     """One request and its answer; has what uvicorn's protocol asks of its own cycles.
 
     A request that is refused by its headers is answered before its body has come. Of others the
-    body is kept until all of it is here, which only callers with a key can make the worker do.
+    body is kept until all of it is here: where keys are asked for, only callers that have one make
+    the worker do that.
 
     It is its own `message_event`: uvicorn sets that whenever a part of the body has come, when all
     of it has, and when the caller is gone.
@@ -55,7 +58,8 @@ class _HotCycle:
         self, protocol: Any, caller: Caller, *, keep_alive: bool, body: bytes | None = None
     ) -> None:
         self.scope = protocol.scope
-        self.body = body or b""
+        # Of parts that come one by one: adding to bytes would copy all of them each time.
+        self.body: bytes | bytearray = bytearray() if body is None else body
         self.more_body = body is None
         self.disconnected = False
         self.keep_alive = keep_alive
@@ -91,7 +95,7 @@ class _HotCycle:
             protocol.flow.resume_reading()
             return
         self._has_begun = True
-        protocol.route.answer(self.caller, self.body, self._reply)
+        protocol.route.answer(self.caller, bytes(self.body), self._reply)
 
     def _reply(self, reply: Reply) -> None:
         protocol = self._protocol
@@ -131,6 +135,14 @@ class _HotProtocol(BoundedProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        # All connections share one context, in which no request's id may stay.
+        token = REQUEST_ID.set(REQUEST_ID.get())
+        try:
+            self._take(data)
+        finally:
+            REQUEST_ID.reset(token)
+
+    def _take(self, data: bytes) -> None:
         if self._n_unknown >= _MAX_UNKNOWN or not self.is_idle:
             super().data_received(data)
             return
@@ -144,7 +156,7 @@ class _HotProtocol(BoundedProtocol):
         super().data_received(data)
         cycle: Any = vars(self)["cycle"]
         if cycle is not before and isinstance(cycle, _HotCycle) and cycle.can_be_noted:
-            self.heads.note(data, cycle.body, cycle.caller.key_digest)
+            self.heads.note(data, bytes(cycle.body), cycle.caller.key_digest)
 
     def _answer_known(self, head: KnownHead, body: bytes) -> None:
         self.take_whole()
@@ -172,7 +184,8 @@ class _HotProtocol(BoundedProtocol):
     @override
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if isinstance(cycle, _HotCycle):
-            cycle.start()
+            # Not from within the answer before it: hundreds may follow one another without Redis.
+            self.loop.call_soon(cycle.start, context=contextvars.copy_context())
         else:
             super()._start_asgi_task(cycle, app)
 

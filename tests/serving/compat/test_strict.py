@@ -136,3 +136,12 @@ def test_a_body_of_another_form_has_fastapis_detail() -> None:
 )
 def test_what_stock_does_not_know_stays_ours(error: EvenstoreError) -> None:
     assert strict_error(error, project="shop", known_views=_VIEWS) is None
+
+
+@pytest.mark.parametrize("key", ["²", "9" * 25, "9" * 5_000, "٣"])
+def test_key_that_looks_like_a_number_is_told_as_text(key: str) -> None:
+    problem = {"where": f"entities.{key}.0", "problem": "should be a list"}
+    error = InvalidRequestError("not a request", problems=[problem])
+    told = strict_error(error, project="shop", known_views=_VIEWS)
+    assert told is not None
+    assert json.loads(told.body)["detail"][0]["loc"] == ["body", "entities", key, 0]

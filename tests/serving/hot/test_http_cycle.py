@@ -170,14 +170,8 @@ def test_callers_that_hang_up_leave_nothing_behind(worker: Running) -> None:
         for _ in range(20):
             with _connect(worker) as connection:
                 connection.sendall(sent)
-    in_flight = "evenstore_gateway_in_flight_requests"
-
-    def is_idle() -> bool:
-        lines = [line for line in worker.get("/metrics").text.splitlines() if in_flight in line]
-        # The question itself is under way.
-        return [float(line.split()[-1]) for line in lines if line[0] != "#"] == [1.0]
-
-    wait_until(is_idle, "no request is under way")
+    # The question itself is under way.
+    wait_until(lambda: _in_flight(worker) == [1.0], "no request is under way")
     assert worker.post(json.loads(_BODY)).status_code == 200
 
 
@@ -204,6 +198,26 @@ def test_head_that_was_sent_before_means_the_same_again(worker: Running) -> None
         connection.sendall(_post(_BODY, "connection: close"))
         assert _answers(connection, 1)[0][0] == 200
         assert connection.recv(1) == b""
+
+
+def test_hundreds_of_requests_behind_one_are_all_answered(worker: Running) -> None:
+    """Refused without Redis, each would otherwise be answered from within the one before."""
+    for _ in range(2):  # The second time, the head is known.
+        with _connect(worker) as connection:
+            connection.sendall(_post() + _post(b"{}") * 300 + _post(_OTHER))
+            answers = _answers(connection, 302)
+        assert [status for status, _ in answers] == [200, *[422] * 300, 200]
+        assert _n_rows(answers[-1][1]) == 3
+    wait_until(lambda: _in_flight(worker) == [1.0], "no request is under way")
+
+
+def test_what_is_no_request_takes_no_answer_from_the_one_before(worker: Running) -> None:
+    for _ in range(3):
+        with _connect(worker) as connection:
+            connection.sendall(_post())
+            connection.sendall(b"this is no HTTP\r\n\r\n")
+            received = b"".join(iter(lambda: connection.recv(65_536), b""))
+        assert received.startswith(b"HTTP/1.1 200 "), received[:80]
 
 
 def test_ids_of_requests_with_one_head_differ(worker: Running) -> None:
@@ -257,6 +271,12 @@ def test_stopping_worker_answers_what_has_begun(stack: Stack, tmp_path: Path) ->
             assert (status, _n_rows(body)) == (200, 1)
             assert connection.recv(1) == b""
         worker.process.wait(timeout=120)
+
+
+def _in_flight(worker: Running) -> list[float]:
+    name = "evenstore_gateway_in_flight_requests"
+    lines = [line for line in worker.get("/metrics").text.splitlines() if name in line]
+    return [float(line.split()[-1]) for line in lines if line[0] != "#"]
 
 
 def _accepts(worker: Running) -> bool:
