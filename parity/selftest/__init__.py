@@ -1,0 +1,1 @@
+"""Fault injection: whether the comparison finds what is wrong, and says rightly why."""
