@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from evenstore.clock import clock_from_environment, datetime_to_us
 from evenstore.errors import ConfigurationError
+from parity.argument_types import positive, share
 from parity.audit.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_row_arguments(parser)
     parser.add_argument(
         "--min-coverage",
-        type=_share,
+        type=share,
         default=0.0,
         metavar="X",
         help="least share of compared values that are not null on both sides (%(default)s)",
@@ -142,7 +143,7 @@ def _add_row_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rows.add_argument(
         "--entity-rows",
-        type=_positive,
+        type=positive,
         default=1_000,
         metavar="N",
         help="entity rows to draw at most (%(default)s)",
@@ -152,7 +153,7 @@ def _add_row_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rows.add_argument(
         "--batch-rows",
-        type=_positive,
+        type=positive,
         default=200,
         metavar="N",
         help="entity rows per online read (%(default)s)",
@@ -176,7 +177,7 @@ def _add_model_arguments(audit: argparse.ArgumentParser) -> None:
     )
     models.add_argument(
         "--threshold",
-        type=_share,
+        type=share,
         action="append",
         default=[],
         metavar="X",
@@ -192,19 +193,3 @@ def _instant(text: str) -> int | None:
     except ValueError as exc:
         msg = f"{text!r} is neither `now` nor an instant with a zone, as 2011-12-09T12:00:00Z"
         raise argparse.ArgumentTypeError(msg) from exc
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text} is not 1 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        msg = f"{text} is not between 0 and 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenstore.clock import clock_from_environment
+from parity.argument_types import add_min_coverage, positive, share
 from parity.full.settings import FullSettings
 
 if TYPE_CHECKING:
@@ -70,25 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_pace_arguments(parser)
     parser.add_argument(
         "--max-differences",
-        type=_positive,
+        type=positive,
         default=100,
         metavar="N",
         help="differing values listed of each feature and outcome; all are counted (%(default)s)",
     )
     parser.add_argument(
         "--max-differing-entities",
-        type=_positive,
+        type=positive,
         default=1_000_000,
         metavar="N",
         help="stop when more entities than this differ (%(default)s)",
     )
-    parser.add_argument(
-        "--min-coverage",
-        type=_share,
-        default=0.3,
-        metavar="X",
-        help="least share of compared values that are not null on both sides (%(default)s)",
-    )
+    add_min_coverage(parser)
     parser.add_argument(
         "--no-causes",
         action="store_true",
@@ -126,7 +121,7 @@ def run(arguments: argparse.Namespace) -> ParityReport:
 def _add_pace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-keys-per-s",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="Redis keys read or walked in a second at most (as many as can be)",
     )
@@ -138,14 +133,6 @@ def _add_pace_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text} is not 1 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
 def _positive_float(text: str) -> float:
     number = float(text)
     if not number > 0:
@@ -154,16 +141,8 @@ def _positive_float(text: str) -> float:
     return number
 
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        msg = f"{text} is not between 0 and 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
 def _share_above_none(text: str) -> float:
-    if not (share := _share(text)):
+    if not (number := share(text)):
         msg = "a sample of 0 compares nothing"
         raise argparse.ArgumentTypeError(msg)
-    return share
+    return number

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evenstore.clock import clock_from_environment
 from evenstore.processes import interrupt_on_termination
+from parity.argument_types import add_min_coverage, positive
 from parity.golden_run.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -52,18 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch-rows",
-        type=_positive,
+        type=positive,
         default=100,
         metavar="N",
         help="entity rows per request to the gateway (%(default)s)",
     )
-    parser.add_argument(
-        "--min-coverage",
-        type=_share,
-        default=0.3,
-        metavar="X",
-        help="least share of compared values that are not null on both sides (%(default)s)",
-    )
+    add_min_coverage(parser)
 
 
 def run(arguments: argparse.Namespace) -> ParityReport:
@@ -85,19 +80,3 @@ def run(arguments: argparse.Namespace) -> ParityReport:
         min_coverage=arguments.min_coverage,
     )
     return run_golden_set(settings, clock_from_environment())
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text} is not 1 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        msg = f"{text} is not between 0 and 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evenstore.clock import clock_from_environment, datetime_to_us, format_us
 from evenstore.errors import ConfigurationError
+from parity.argument_types import positive
 from parity.golden_set.settings import BuildSettings
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     parser.add_argument(
         "--entity-rows",
-        type=_positive,
+        type=positive,
         default=1_000,
         metavar="N",
         help="entity rows at each main instant at most (%(default)s)",
     )
     parser.add_argument(
         "--instants",
-        type=_positive,
+        type=positive,
         default=3,
         metavar="N",
         help="main instants, chosen from the data (%(default)s)",
@@ -123,14 +124,6 @@ def _format_summary(golden: GoldenFile, content_sha256: str) -> Iterator[str]:
         missing = ", ".join(count.stratum.value for count in counts if not count.n_rows)
         yield f"{view_name}: {drawn}" + (f"; none: {missing}" if missing else "")
     yield f"content {content_sha256}"
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text} is not 1 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return number
 
 
 def _instant(text: str) -> int:

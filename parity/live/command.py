@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenstore.client.base_url import base_url
+from parity.argument_types import add_min_coverage, positive
 from parity.settings import CheckSettings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--entity-rows",
-        type=_positive,
+        type=positive,
         default=1_000,
         metavar="N",
         help="entity rows to draw at most (%(default)s)",
@@ -69,14 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch-rows",
-        type=_positive,
+        type=positive,
         default=100,
         metavar="N",
         help="entity rows per request to the gateway (%(default)s)",
     )
     parser.add_argument(
         "--max-rows-per-s",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="entity rows asked for in a second at most (as fast as answers come)",
     )
@@ -117,13 +118,7 @@ def run(arguments: argparse.Namespace) -> ParityReport:
 
 
 def _add_gate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--min-coverage",
-        type=_share,
-        default=0.3,
-        metavar="X",
-        help="least share of compared values that are not null on both sides (%(default)s)",
-    )
+    add_min_coverage(parser)
     parser.add_argument(
         "--count-leaks",
         action="store_true",
@@ -135,19 +130,3 @@ def _add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not look for the causes of differences, which reads Redis and the sources again",
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text} is not 1 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        msg = f"{text} is not between 0 and 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number
