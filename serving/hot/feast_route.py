@@ -311,16 +311,17 @@ class _Exchange:
 
     def _on_replies(self, future: asyncio.Future[list[Any]]) -> None:
         try:
+            self._take(future)
+        except Exception as exc:  # noqa: BLE001 - as in `begin`
+            self._refuse(exc)
+
+    def _take(self, future: asyncio.Future[list[Any]]) -> None:
+        try:
             self._finish(future.result())
         except OnlineStoreError as exc:
-            try:
-                self._reply(self._route.gateway.degrade(self._lookup, exc))
-            except Exception as closed:  # noqa: BLE001
-                self._refuse(closed)
+            self._reply(self._route.gateway.degrade(self._lookup, exc))
         except asyncio.CancelledError:
             self._refuse(OnlineStoreUnavailableError("the worker stops"))
-        except Exception as exc:  # noqa: BLE001
-            self._refuse(exc)
 
     def _finish(self, replies: list[Any]) -> None:
         try:
@@ -334,7 +335,7 @@ class _Exchange:
         try:
             answer = await self._route.gateway.finish_with_schemas(self._lookup, replies, needed)
             self._reply(answer)
-        except Exception as exc:  # noqa: BLE001
+        except Exception as exc:  # noqa: BLE001 - as in `begin`
             self._refuse(exc)
 
     def _reply(self, answer: Answer) -> None:
