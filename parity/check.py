@@ -13,6 +13,7 @@ from evenstore.schema.request import FeatureRequest, resolve_service
 from evenstore.semantics import Knowledge
 from parity.compare import CellColumn
 from parity.golden import GoldenSet, draw_golden_set
+from parity.key_columns import key_columns_by_view
 from parity.live.explanation import explain_differences
 from parity.live.pace import Pace
 from parity.live.schema_skew import describe_schema_skew
@@ -24,7 +25,7 @@ from parity.settings import CheckSettings
 from parity.statistics.instants import measure_instants
 from parity.view_facts import ViewFacts
 
-__all__ = ["key_columns_of", "run_check"]
+__all__ = ["run_check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,6 @@ def run_check(settings: CheckSettings) -> ParityReport:
     if not settings.finds_causes:
         return report
     return explain_differences(report, request, offline_side.store, settings.repo)
-
-
-def key_columns_of(request: FeatureRequest) -> dict[str, tuple[str, ...]]:
-    """Return the columns that name a row of each view; for an on-demand view also request data."""
-    columns = {read.output_name: read.key_columns for read in request.reads}
-    for view in request.on_demand:
-        inputs = dict.fromkeys(name for name, _feature in view.inputs)
-        keys = dict.fromkeys(column for name in inputs for column in columns[name])
-        columns[view.name] = (*keys, *(field.name for field in view.request_fields))
-    return columns
 
 
 def _read_online(
@@ -138,7 +129,7 @@ def _count_leaks(
 def _compare(
     request: FeatureRequest, online: _OnlineReading, offline: list[CellColumn]
 ) -> tuple[FeatureComparison, ...]:
-    key_columns = key_columns_of(request)
+    key_columns = key_columns_by_view(request)
     rows, golden = online.rows, online.golden
     never = [False] * golden.n_rows
     return tuple(

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evenstore.whole_file import whole_file
-from parity.causes.finding import Cause, Evidence, Finding
+from parity.causes.finding import Cause
+from parity.causes.finding_document import build_finding_document
 from parity.compare import Cell, Outcome
 from parity.counts import Counts
 from parity.report import Difference, FeatureComparison, Mode, ParityReport
@@ -157,6 +158,7 @@ def _feature(feature: FeatureComparison) -> dict[str, object]:
 
 
 def _difference(difference: Difference) -> dict[str, object]:
+    finding = difference.finding
     return {
         "outcome": difference.outcome.value,
         "view": difference.view_name,
@@ -168,27 +170,7 @@ def _difference(difference: Difference) -> dict[str, object]:
         "offline": _cell(difference.offline),
         "online": _cell(difference.online),
         "is_waived": difference.is_waived,
-        "finding": None if difference.finding is None else _finding(difference.finding),
-    }
-
-
-def _finding(finding: Finding) -> dict[str, object]:
-    return {
-        "cause": finding.cause.value,
-        "because": finding.because,
-        "command": finding.command,
-        "evidence": _evidence(finding.evidence),
-    }
-
-
-def _evidence(evidence: Evidence) -> dict[str, object]:
-    return {
-        "offline_value": to_json(evidence.offline_value),
-        "online_value": to_json(evidence.online_value),
-        "offline_order": _plain(evidence.offline_order),
-        "online_order": _plain(evidence.online_order),
-        "source_file": evidence.source_file,
-        "facts": {name: to_json(value) for name, value in evidence.facts.items()},
+        "finding": None if finding is None else build_finding_document(finding),
     }
 
 

@@ -21,7 +21,7 @@ from parity.causes.store_evidence import StoreEvidence
 from parity.compare import CellColumn, compare_columns
 from parity.golden_run.repository import GoldenRepo
 from parity.golden_set.golden_file import GoldenFile
-from parity.golden_set.key_columns import key_columns_by_view
+from parity.key_columns import key_columns_by_view
 from parity.report import CheckedRows, Difference, FeatureComparison, compare_feature
 
 __all__ = ["Explanation", "compare_all"]
