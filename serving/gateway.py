@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -14,8 +13,9 @@ from evenstore.online.column_lookup import ColumnAnswer, ColumnBatch, plain_colu
 from evenstore.online.row_schemas import RowSchemaNeeded
 from serving.errors import InvalidRequestError, RequestTooLargeError
 from serving.hot.feast_request import FeastRequest, check_references, parse_feast_request
+from serving.link.connection import Receiver
 from serving.link.link import RedisLink, check
-from serving.plans import Plans, ReadPlan
+from serving.plans import Asked, Plans, ReadPlan
 from serving.settings import Limits
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.request_log import RequestLog
@@ -37,8 +37,7 @@ class Lookup:
     """A request between its two halves: before Redis is asked, and after.
 
     Attributes:
-        request: What was asked for.
-        plan: How it is answered.
+        asked: What was asked for, and how it is answered.
         batch: Its commands.
         as_of_us: Its instant.
         begun: `perf_counter()` at its beginning, and so on.
@@ -46,8 +45,7 @@ class Lookup:
         planned: When its commands were made.
     """
 
-    request: FeastRequest
-    plan: ReadPlan
+    asked: Asked
     batch: ColumnBatch
     as_of_us: int
     begun: float
@@ -104,7 +102,7 @@ class Gateway:
         replies: list[Any] = []
         try:
             if lookup.batch.n_commands:
-                replies = await self.send(lookup)
+                replies = await self.reader.send(lookup.batch.payload, lookup.batch.n_commands)
             return self.finish(lookup, replies)
         except RowSchemaNeeded as needed:
             return await self.finish_with_schemas(lookup, replies, needed)
@@ -119,24 +117,32 @@ class Gateway:
         """
         begun = perf_counter()
         as_of_us = self.clock.now_us()
-        request = parse_feast_request(body)
+        plans = self.plans
+        asked, entities = plans.known_bodies.find(body) or self._read(plans, body)
         parsed = perf_counter()
-        plan = self.plan(request)
-        plan.form.check_names(full_feature_names=request.full_feature_names)
-        self.check_size(plan, max(map(len, request.entities.values()), default=0))
-        batch = plan.columns.begin(plan.form.read_columns(request.entities))
+        plan = asked.plan
+        self.check_size(plan, max(map(len, entities.values()), default=0))
+        batch = plan.columns.begin(plan.form.read_columns(entities))
         if batch.n_rows == 0:
             msg = "no entity rows"
             raise InvalidRequestError(msg, hint="send at least one value per join key")
-        return Lookup(request, plan, batch, as_of_us, begun, parsed, perf_counter())
+        return Lookup(asked, batch, as_of_us, begun, parsed, perf_counter())
 
-    def send(self, lookup: Lookup) -> asyncio.Future[list[Any]]:
+    def _read(self, plans: Plans, body: bytes) -> tuple[Asked, dict[str, list[Any]]]:
+        request = parse_feast_request(body)
+        plan = self.plan(request)
+        plan.form.check_names(full_feature_names=request.full_feature_names)
+        asked = Asked(plan, request.full_feature_names, request.lists_views)
+        plans.known_bodies.note(body, request, asked)
+        return asked, request.entities
+
+    def ask(self, lookup: Lookup, receiver: Receiver) -> None:
         """Ask Redis; there is at least one command.
 
         Raises:
             OnlineStoreError: It is away, or too much is under way.
         """
-        return self.reader.send(lookup.batch.payload, lookup.batch.n_commands)
+        self.reader.ask(lookup.batch.payload, lookup.batch.n_commands, receiver)
 
     def finish(self, lookup: Lookup, replies: list[Any]) -> Answer:
         """Make the answer.
@@ -147,7 +153,7 @@ class Gateway:
         """
         check(replies)
         fetched = perf_counter()
-        answer = lookup.plan.columns.finish(lookup.batch, replies, as_of_us=lookup.as_of_us)
+        answer = lookup.asked.plan.columns.finish(lookup.batch, replies, as_of_us=lookup.as_of_us)
         return self._render(lookup, answer, fetched)
 
     async def finish_with_schemas(
@@ -158,7 +164,7 @@ class Gateway:
         Raises:
             OnlineStoreError: Redis failed.
         """
-        columns, batch = lookup.plan.columns, lookup.batch
+        columns, batch = lookup.asked.plan.columns, lookup.batch
         fetched = perf_counter()
         try:
             while True:  # Once per schema: the answer is kept.
@@ -180,11 +186,11 @@ class Gateway:
         Raises:
             OnlineStoreError: It fails closed.
         """
-        if not lookup.plan.fails_open:
+        if not lookup.asked.plan.fails_open:
             raise error
         self.log.log_error(error, route="/get-online-features", status=503)
         fetched = perf_counter()
-        answer = self._render(lookup, lookup.plan.columns.unavailable(lookup.batch), fetched)
+        answer = self._render(lookup, lookup.asked.plan.columns.unavailable(lookup.batch), fetched)
         answer.is_degraded = True
         return answer
 
@@ -193,13 +199,14 @@ class Gateway:
         decoded = computed if answer.decoded_s is None else answer.decoded_s
         if answer.errors:
             self._note_errors(answer)
-        request, plan, batch = lookup.request, lookup.plan, lookup.batch
+        asked, batch = lookup.asked, lookup.batch
+        plan = asked.plan
         rendered = plan.renderer.render(
             [batch.keys[name] for name in plan.key_names],
             answer,
             batch.n_rows,
-            full_feature_names=request.full_feature_names,
-            lists_views=request.lists_views,
+            full_feature_names=asked.full_feature_names,
+            lists_views=asked.lists_views,
         )
         self._count_values(plan, answer, batch.n_rows, lookup.as_of_us)
         self.metrics.observe_lookup(

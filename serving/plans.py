@@ -22,9 +22,10 @@ from evenstore.schema.request import (
 from serving.errors import InvalidRequestError
 from serving.feast_json import FeastForm
 from serving.hot.feast_renderer import FeastRenderer
+from serving.hot.known_bodies import KnownBodies
 from serving.telemetry.metrics import Metrics, ViewMetrics
 
-__all__ = ["Plans", "ReadPlan"]
+__all__ = ["Asked", "Plans", "ReadPlan"]
 
 logger = logging.getLogger("evenstore.serving")
 
@@ -70,6 +71,21 @@ class ReadPlan:
         return self._counted
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for, without its entity rows.
+
+    Attributes:
+        plan: How it is answered.
+        full_feature_names: Whether features are named `view__feature`.
+        lists_views: Whether the metadata names the feature views read.
+    """
+
+    plan: ReadPlan
+    full_feature_names: bool
+    lists_views: bool
+
+
 class Plans:
     """The prepared requests of one schema: all feature services, and references as they are asked.
 
@@ -81,6 +97,7 @@ class Plans:
     def __init__(self, schema: RegistrySchema) -> None:
         self.schema = schema
         self.fingerprint = schema.fingerprint
+        self.known_bodies: KnownBodies[Asked] = KnownBodies()
         self._services: dict[str, ReadPlan | EvenstoreError] = {}
         for service in schema.feature_services:
             self._services[service.name] = self._prepare_service(service.name)

@@ -106,6 +106,8 @@ LENGTH_U16 = 254
 """Shorter lengths have one byte."""
 
 _LENGTH_U32 = 255
+# Where the row of an entity with one short row starts.
+_ONE_SLOT = 1 + VIEW_BYTES + 1
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,10 @@ def split_slots(value: bytes) -> dict[bytes, bytes]:
     if not value or value[0] != FORMAT_VERSION:
         msg = f"a stored entity has format version {value[:1].hex() or 'none'}"
         raise FormatVersionError(msg, hint="a newer evenstore wrote this store: upgrade this one")
-    slots = {}
     at, end = 1, len(value)
+    if end > _ONE_SLOT and value[VIEW_BYTES + 1] == end - _ONE_SLOT < LENGTH_U16:
+        return {value[1 : VIEW_BYTES + 1]: value[_ONE_SLOT:]}
+    slots = {}
     try:
         while at < end:
             row_at = at + VIEW_BYTES

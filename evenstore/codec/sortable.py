@@ -38,6 +38,12 @@ FIRST_POSITIVE = 8
 SORTABLE_SIZES = bytes([1, *(abs(first // 16 * 2 - 15) // 2 + 1 for first in range(1, 256))])
 """Bytes of an integer by its first byte."""
 
+# What is to be taken from all of an integer's bytes, by the first one.
+_BIASES = tuple(
+    ((first >> 4) + (first >> 4 < FIRST_POSITIVE)) << 8 * size - 4
+    for first, size in enumerate(SORTABLE_SIZES)
+)
+
 
 def encode_sortable(value: int | None) -> bytes:
     """Encode one integer, or null.
@@ -86,7 +92,4 @@ def decode_sortable(data: bytes, offset: int) -> tuple[int | None, int]:
 
 def read_sortable(stored: bytes) -> int:
     """Decode the bytes of one integer that is not null."""
-    bits = 8 * len(stored) - 4
-    number = int.from_bytes(stored, "big")
-    rest = number & ((1 << bits) - 1)
-    return rest if number >> bits >= FIRST_POSITIVE else rest - (1 << bits)
+    return int.from_bytes(stored, "big") - _BIASES[stored[0]]

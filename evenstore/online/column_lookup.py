@@ -23,7 +23,7 @@ from evenstore.online.sent_columns import common_length, open_key_groups, reques
 from evenstore.online.view_columns import Column, ViewColumns
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
 from evenstore.schema.degradation import fails_open, fill_nulls, load_defaults
-from evenstore.schema.model import Layout
+from evenstore.schema.model import Field, Layout
 from evenstore.schema.on_demand import FeatureValues, OnDemandStage
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.semantics import Status
@@ -105,6 +105,8 @@ class ColumnLookup:
         self._groups = open_key_groups(layout, project, request, max_skew_us=max_skew_us)
         self._on_demand = OnDemandStage(request) if request.on_demand else None
         self._wanted = (*request.entity_columns, *request.request_fields)
+        # What most requests send: one column, for views that are read together.
+        self._only_column = _only_column(self._groups, self._wanted)
         self._reads = [read for group in self._groups for read in group.reads]
         self._order = _order(self._reads, request)
         self._defaults = load_defaults(request)
@@ -122,6 +124,13 @@ class ColumnLookup:
             EntityRowsError: A column is missing, columns differ in length, or a value is not of the
                 declared type.
         """
+        only = self._only_column
+        if only is not None and only in columns:
+            values = columns[only]
+            encoded = self._groups[0].encode_plain(values)
+            if encoded is not None:
+                payload, n_commands = encoded
+                return ColumnBatch(len(values), payload, n_commands, columns, {}, [n_commands])
         n_rows = common_length(self._wanted, columns)
         batch = ColumnBatch(n_rows, b"", 0, columns, {}, [])
         if self.request.request_fields:
@@ -152,17 +161,15 @@ class ColumnLookup:
             RowSchemaNeeded: `learn` the answer of its command, then finish again.
             SchemaError: An on-demand function failed.
         """
-        views: list[ViewColumns] = []
-        start = 0
-        for group, n_replies in zip(self._groups, batch.parts, strict=True):
-            end = start + n_replies
-            decoded = group.decode_columns(replies[start:end], as_of_us, batch.unknown)
-            views += decoded if group.columns else [_repeat(each, batch.n_rows) for each in decoded]
-            start = end
+        if self._only_column is None:
+            views = self._decode_groups(batch, replies, as_of_us)
+        else:
+            views = self._groups[0].decode_columns(replies, as_of_us, batch.unknown)
         errors: dict[tuple[str, int], EvenstoreError] = {}
-        for read, view in zip(self._reads, views, strict=True):
-            for row, error in view.errors.items():
-                errors[read.output_name, row] = error
+        for i, view in enumerate(views):
+            if view.errors:
+                name = self._reads[i].output_name
+                errors.update(((name, row), error) for row, error in view.errors.items())
         if self._on_demand is None:
             answer = self._gather(views, errors)
         else:
@@ -219,6 +226,18 @@ class ColumnLookup:
         }
         batch.keys = {**batch.keys, **checked}
         return group.encode(list(zip(*(checked[name] for name in group.columns), strict=True)))
+
+    def _decode_groups(
+        self, batch: ColumnBatch, replies: Sequence[Any], as_of_us: int
+    ) -> list[ViewColumns]:
+        views: list[ViewColumns] = []
+        start = 0
+        for group, n_replies in zip(self._groups, batch.parts, strict=True):
+            end = start + n_replies
+            decoded = group.decode_columns(replies[start:end], as_of_us, batch.unknown)
+            views += decoded if group.columns else [_repeat(each, batch.n_rows) for each in decoded]
+            start = end
+        return views
 
     def _gather(
         self, views: Sequence[ViewColumns], errors: dict[tuple[str, int], EvenstoreError]
@@ -286,6 +305,12 @@ def plain_column(column: Column) -> Sequence[Any]:
         values: list[Any] = column.tolist()
         return values
     return column
+
+
+def _only_column(groups: Sequence[KeyGroup], wanted: Sequence[Field]) -> str | None:
+    if len(groups) == len(wanted) == 1 == len(groups[0].columns):
+        return groups[0].columns[0]
+    return None
 
 
 def _order(reads: Sequence[ViewRead], request: FeatureRequest) -> list[int] | None:

@@ -212,6 +212,16 @@ class PackedKeyGroup(KeyGroup):
             columns = self._block_columns(entities, as_of_us)
         if columns is not None:
             return columns
+        if len(entities) == 1:
+            slots = _slots(entities[0])
+            return [
+                decoder.answer_one(
+                    slots if isinstance(slots, EvenstoreError) else slots.get(decoder.view_id),
+                    as_of_us,
+                    unknown,
+                )
+                for decoder in self._decoders
+            ]
         all_slots = [_slots(entity) for entity in entities]
         return [
             decoder.answer_columns(

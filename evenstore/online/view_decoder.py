@@ -43,6 +43,9 @@ UnknownSchemas = Mapping[tuple[str, bytes], EvenstoreError]
 
 _NONE_UNKNOWN: UnknownSchemas = {}
 
+_ONE_ROW = {status: None if status is Status.PRESENT else (status,) for status in Status}
+"""The column of statuses of one row."""
+
 StoredT = TypeVar("StoredT")
 
 _Mask = npt.NDArray[np.bool_]
@@ -181,27 +184,48 @@ class ViewDecoder(ABC, Generic[StoredT]):
         Raises:
             RowSchemaNeeded: A row's schema must be asked for first, then decode again.
         """
-        answers: list[RowAnswer] = []
         errors: dict[int, EvenstoreError] = {}
-        for i, stored in enumerate(all_stored):
-            try:
-                if isinstance(stored, EvenstoreError):
-                    raise stored
-                answers.append(self.decode(stored, as_of_us))
-                continue
-            except (CodecError, FutureRowError) as exc:
-                errors[i] = exc
-            except RowSchemaNeeded as needed:
-                error = unknown.get((needed.view_name, needed.fingerprint))
-                if error is None:
-                    raise
-                errors[i] = error
-            answers.append((None, self._nulls, self._invalid))
+        answers = [
+            self._answer(i, stored, as_of_us, unknown, errors)
+            for i, stored in enumerate(all_stored)
+        ]
         event_us, values, statuses = zip(*answers, strict=True) if answers else ((), (), ())
         columns: Sequence[Sequence[Status] | None] = self.all_present
         if not all(row is self._present for row in statuses):
             columns = [unless_present(column) for column in zip(*statuses, strict=True)]
         return ViewColumns(event_us, list(zip(*values, strict=True)), columns, errors)
+
+    def answer_one(
+        self, stored: StoredT | EvenstoreError, as_of_us: int, unknown: UnknownSchemas
+    ) -> ViewColumns:
+        """Do as `answer_columns` for one row: half of all requests ask for no more."""
+        errors: dict[int, EvenstoreError] = {}
+        event_us, values, statuses = self._answer(0, stored, as_of_us, unknown, errors)
+        columns: Sequence[Sequence[Status] | None] = self.all_present
+        if statuses is not self._present:
+            columns = [_ONE_ROW[status] for status in statuses]
+        return ViewColumns((event_us,), [(value,) for value in values], columns, errors)
+
+    def _answer(
+        self,
+        row: int,
+        stored: StoredT | EvenstoreError,
+        as_of_us: int,
+        unknown: UnknownSchemas,
+        errors: dict[int, EvenstoreError],
+    ) -> RowAnswer:
+        try:
+            if isinstance(stored, EvenstoreError):
+                raise stored
+            return self.decode(stored, as_of_us)
+        except (CodecError, FutureRowError) as exc:
+            errors[row] = exc
+        except RowSchemaNeeded as needed:
+            error = unknown.get((needed.view_name, needed.fingerprint))
+            if error is None:
+                raise
+            errors[row] = error
+        return None, self._nulls, self._invalid
 
     def _are_fresh(self, earliest_us: int, latest_us: int, as_of_us: int) -> bool:
         is_past = latest_us <= as_of_us + self._max_skew_us
@@ -358,7 +382,9 @@ class PackedViewDecoder(ViewDecoder[bytes | None]):
             event_us, flags, fingerprint, start = read_head(stored)
             if flags & TOMBSTONE:
                 return self._no_row()
-            is_expired = self._is_expired(event_us, as_of_us)
+            is_expired = False
+            if not -self._max_skew_us <= as_of_us - event_us <= self._fresh_for_us:
+                is_expired = self._is_expired(event_us, as_of_us)
             projection = self._projections.get(fingerprint)
             if projection is None:
                 raise RowSchemaNeeded.of(self._project, self.read.view.name, fingerprint)

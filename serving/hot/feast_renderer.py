@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from evenstore.clock import format_us
 from evenstore.codec.nullable_array import NullableArray
 from evenstore.dtypes import Dtype
 from evenstore.online.column_lookup import ColumnAnswer, plain_column
@@ -30,6 +30,7 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_DATACLASS
 )
 _NAMES = {status: b'"%b"' % status.name.encode() for status in Status}
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as orjson takes it, in UTC, and far sooner made
 _NO_EVENT = orjson.dumps(NO_EVENT_TIMESTAMP)
 # Longer texts are made anew each time: kept, they would take hundreds of megabytes.
 _MAX_CACHED_ROWS = 1024
@@ -78,25 +79,27 @@ class FeastRenderer:
             lists_views: Whether the metadata names the feature views read.
         """
         pieces = [self._heads[full_feature_names, lists_views]]
-        key_tail = b",%b%b" % (_uniform_statuses(n_rows), _event_part(None, n_rows))
+        present = _uniform_statuses(n_rows)
+        key_tail = _TAIL % (present, _uniform_instants(n_rows))
         for values, write in zip(keys, self._key_writers, strict=True):
             written = values if write is None else [write(value) for value in values]
-            pieces += (orjson.dumps(written), key_tail)
+            pieces += (orjson.dumps(written)[:-1], key_tail)
         texts = self._texts(answer.values)
         for start, end in self._runs:
-            instants = _event_part(answer.event_us[start], n_rows)
+            event_us = answer.event_us[start]
+            instants = _uniform_instants(n_rows) if event_us is None else _instants(event_us)
             statuses = answer.statuses[start:end]
+            tail = _TAIL % (present, instants)
             if statuses.count(None) == end - start:
-                tail = b"],%b%b" % (_uniform_statuses(n_rows), instants)
                 pieces += (b"[", (tail + b"[").join(texts[start:end]), tail)
                 continue
-            last: Sequence[Status] | None = ()
-            tail = b""
+            last: Sequence[Status] | None = None
             for text, column in zip(texts[start:end], statuses, strict=True):
                 # Columns of one view mostly have the very same statuses.
                 if column is not last:
                     last = column
-                    tail = b"],%b%b" % (_status_part(column, n_rows), instants)
+                    part = present if column is None else _status_part(column)
+                    tail = _TAIL % (part, instants)
                 pieces += (b"[", text, tail)
         # The last piece ends with what is before the next column's values.
         pieces[-1] = pieces[-1][: -len(_BETWEEN)] + b"}]}"
@@ -137,6 +140,8 @@ def _runs(request: FeatureRequest) -> list[tuple[int, int]]:
 
 
 _BETWEEN = b'},{"values":'
+# Behind a column's values: its statuses and event timestamps, and what is before the next one's.
+_TAIL = b'],%b,"event_timestamps":%b' + _BETWEEN
 
 
 def _head(metadata: dict[str, Any]) -> bytes:
@@ -178,24 +183,14 @@ def _write_each(column: Column, write: Callable[[Any], Any] | None) -> bytes:
     return orjson.dumps(values)[1:-1]
 
 
-def _status_part(statuses: Sequence[Status] | None, n_rows: int) -> bytes:
-    if statuses is None:
-        return _uniform_statuses(n_rows)
+def _status_part(statuses: Sequence[Status]) -> bytes:
     return b'"statuses":[%b]' % b",".join([_NAMES[status] for status in statuses])
 
 
-def _event_part(event_us: Column | None, n_rows: int) -> bytes:
-    """Return a column's event timestamps and what is between it and the next one's values."""
-    return b',"event_timestamps":%b%b' % (
-        _uniform_instants(n_rows) if event_us is None else _instants(event_us, n_rows),
-        _BETWEEN,
-    )
-
-
-def _instants(event_us: Column, n_rows: int) -> bytes:
-    if n_rows == 1:
-        (event,) = plain_column(event_us)
-        return b"[%b]" % (_NO_EVENT if event is None else _instant(event))
+def _instants(event_us: Column) -> bytes:
+    if type(event_us) is tuple and len(event_us) == 1:
+        instant = _EPOCH + timedelta(0, 0, event_us[0] or 0)
+        return b"[%b]" % orjson.dumps(instant, option=_OPTIONS)
     if isinstance(event_us, NullableArray):
         # Feast's word for no event is the instant 0.
         event_us.values[event_us.is_null] = 0
@@ -203,11 +198,6 @@ def _instants(event_us: Column, n_rows: int) -> bytes:
     elif not isinstance(event_us, np.ndarray):
         event_us = np.array([event or 0 for event in event_us], np.int64)
     return orjson.dumps(event_us.view("M8[us]"), option=_OPTIONS)
-
-
-@functools.lru_cache(maxsize=4096)
-def _instant(event_us: int) -> bytes:
-    return b'"%b"' % format_us(event_us).encode()
 
 
 def _uniform_statuses(n_rows: int) -> bytes:

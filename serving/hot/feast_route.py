@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from evenstore.clock import format_us
-from evenstore.errors import EvenstoreError, OnlineStoreError, OnlineStoreUnavailableError
+from evenstore.errors import EvenstoreError, OnlineStoreError
 from evenstore.online.row_schemas import RowSchemaNeeded
 from serving.compat.strict_form import StrictForm
 from serving.errors import (
@@ -40,6 +40,10 @@ logger = logging.getLogger("evenstore.serving")
 FEAST_PATH: Final = "/get-online-features"
 _US_PER_S = 1_000_000
 _OK = 200
+_HEAD = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nevenstore-as-of: %b\r\n"
+    b"evenstore-as-of-us: %d\r\nevenstore-clock: CLOCK\r\nx-request-id: %b\r\n"
+)
 
 
 class _ClientGoneError(Exception):
@@ -69,11 +73,17 @@ class Caller:
 
 @dataclass(slots=True)  # Not frozen: one is made per request.
 class Reply:
-    """An HTTP answer."""
+    """An HTTP answer; `head` has its headers, each with the end of its line."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    head: bytes
     body: bytes
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers one by one."""
+        lines = [line.partition(b": ") for line in self.head.splitlines()]
+        return [(name, value) for name, _, value in lines]
 
 
 class FeastRoute:
@@ -103,7 +113,7 @@ class FeastRoute:
         self.max_body_bytes = gateway.limits.max_body_bytes
         self._metrics = guarding.metrics.route(FEAST_PATH)
         clock = b"frozen" if gateway.clock.is_frozen else b"system"
-        self._clock_header = (b"evenstore-clock", clock)
+        self._head = _HEAD.replace(b"CLOCK", clock)
         self._second = (-1, b"")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -227,18 +237,12 @@ class FeastRoute:
         """Return the HTTP answer that has an answer's JSON."""
         if self.strict is not None:
             answer.body = self.strict.restore(body, answer.body)
-        as_of_us = answer.as_of_us
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(answer.body)),
-            (b"evenstore-as-of", self._instant(as_of_us)),
-            (b"evenstore-as-of-us", b"%d" % as_of_us),
-            self._clock_header,
-            (b"x-request-id", caller.request_id),
-        ]
+        body, as_of_us = answer.body, answer.as_of_us
+        instant, request_id = self._instant(as_of_us), caller.request_id
+        head = self._head % (len(body), instant, as_of_us, request_id)
         if answer.is_degraded:
-            headers.append((b"evenstore-degraded", b"true"))
-        return Reply(_OK, headers, answer.body)
+            head += b"evenstore-degraded: true\r\n"
+        return Reply(_OK, head, body)
 
     def refuse(self, exc: Exception, caller: Caller, body: bytes) -> Reply:
         """Return the HTTP answer that says what went wrong, and tell the log."""
@@ -303,25 +307,31 @@ class _Exchange:
 
     def _ask(self, lookup: Lookup) -> None:
         try:
-            future = self._route.gateway.send(lookup)
+            self._route.gateway.ask(lookup, self)
         except OnlineStoreError as exc:
-            self._reply(self._route.gateway.degrade(lookup, exc))
-        else:
-            future.add_done_callback(self._on_replies)
+            self.fail(exc)
 
-    def _on_replies(self, future: asyncio.Future[list[Any]]) -> None:
+    def take(self, replies: list[Any]) -> None:
+        """Answer with what Redis has."""
+        token = REQUEST_ID.set(self._caller.request_id)
         try:
-            self._take(future)
+            self._finish(replies)
+        except OnlineStoreError as exc:
+            self.fail(exc)
         except Exception as exc:  # noqa: BLE001 - as in `begin`
             self._refuse(exc)
+        finally:
+            REQUEST_ID.reset(token)
 
-    def _take(self, future: asyncio.Future[list[Any]]) -> None:
+    def fail(self, error: OnlineStoreError) -> None:
+        """Answer without Redis, where that is possible."""
+        token = REQUEST_ID.set(self._caller.request_id)
         try:
-            self._finish(future.result())
-        except OnlineStoreError as exc:
-            self._reply(self._route.gateway.degrade(self._lookup, exc))
-        except asyncio.CancelledError:
-            self._refuse(OnlineStoreUnavailableError("the worker stops"))
+            self._reply(self._route.gateway.degrade(self._lookup, error))
+        except Exception as exc:  # noqa: BLE001 - as in `begin`
+            self._refuse(exc)
+        finally:
+            REQUEST_ID.reset(token)
 
     def _finish(self, replies: list[Any]) -> None:
         try:
@@ -364,7 +374,8 @@ def _refusal(response: Response, request_id: bytes) -> Reply:
     headers = [*response.raw_headers, (b"x-request-id", request_id)]
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
-    return Reply(response.status_code, headers, bytes(response.body))
+    head = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return Reply(response.status_code, head, bytes(response.body))
 
 
 def _too_large(limit: int) -> RequestTooLargeError:

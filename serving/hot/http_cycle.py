@@ -112,26 +112,51 @@ class _HotCycle:
         protocol = self._protocol
         transport = protocol.transport
         if not self.disconnected and not transport.is_closing():
-            head = [STATUS_LINE[reply.status]]
-            for name, value in protocol.server_state.default_headers:
-                head += (name, b": ", value, b"\r\n")
-            for name, value in reply.headers:
-                head += (name, b": ", value, b"\r\n")
-            if not self.keep_alive:
-                head.append(b"connection: close\r\n")
-            head += (b"\r\n", reply.body)
+            end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
             self.response_started = True
-            transport.write(b"".join(head))
+            transport.write(
+                b"".join(
+                    (
+                        STATUS_LINE[reply.status],
+                        protocol.default_head(),
+                        reply.head,
+                        end,
+                        reply.body,
+                    )
+                )
+            )
         self.response_complete = True
         if not self.keep_alive:
             transport.close()
         self.on_response()
 
 
+class _DefaultHead:
+    """The headers that uvicorn gives all answers; it makes a new list of them each second."""
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        self._head = b""
+
+    def of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        if headers is not self._headers:
+            self._headers = headers
+            self._head = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._head
+
+
 class _HotProtocol(BoundedProtocol):
     route: FeastRoute
     heads: KnownHeads
+    defaults: _DefaultHead
     _n_unknown = 0
+    # The head that came last on this connection: uvicorn keeps its headers just as long.
+    _last_head = b""
+    _last_known: KnownHead | None = None
+
+    def default_head(self) -> bytes:
+        """Return the headers of all answers."""
+        return self.defaults.of(self.server_state.default_headers)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -146,10 +171,19 @@ class _HotProtocol(BoundedProtocol):
         if self._n_unknown >= _MAX_UNKNOWN or not self.is_idle:
             super().data_received(data)
             return
-        known = self.heads.find(data)
+        head, last = self._last_head, self._last_known
+        if (
+            last is not None
+            and data.startswith(head)
+            and len(data) == len(head) + last.n_body_bytes
+        ):
+            self._answer_known(last, data[len(head) :])
+            return
+        known, head = self.heads.find(data)
         if known is not None:
             self._n_unknown = 0
-            self._answer_known(*known)
+            self._last_head, self._last_known = head, known
+            self._answer_known(known, data[len(head) :])
             return
         self._n_unknown += 1
         before: Any = vars(self)["cycle"]
@@ -197,7 +231,8 @@ def with_hot_route(base: type[BoundedProtocol], hot_route: FeastRoute) -> type[B
         base: Answers all others.
         hot_route: Answers that one.
     """
-    return type("HotProtocol", (_HotProtocol, base), {"route": hot_route, "heads": KnownHeads()})
+    members = {"route": hot_route, "heads": KnownHeads(), "defaults": _DefaultHead()}
+    return type("HotProtocol", (_HotProtocol, base), members)
 
 
 def _is_hot(protocol: Any, parser: Any) -> bool:

@@ -36,13 +36,13 @@ class KnownHeads:
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
 
-    def find(self, data: bytes) -> tuple[KnownHead, bytes] | None:
-        """Return the known head that some bytes begin with, and the body, which is all the rest."""
-        end = data.find(_END) + len(_END)
-        known = self._heads.get(hashlib.sha256(data[:end]).digest())
-        if known is None or len(data) - end != known.n_body_bytes:
-            return None
-        return known, data[end:]
+    def find(self, data: bytes) -> tuple[KnownHead | None, bytes]:
+        """Return what is known of a head, if the rest is its body, and the head's bytes."""
+        head = data[: data.find(_END) + len(_END)]
+        known = self._heads.get(hashlib.sha256(head).digest())
+        if known is None or len(data) - len(head) != known.n_body_bytes:
+            return None, head
+        return known, head
 
     def note(self, data: bytes, body: bytes, key_digest: bytes | None) -> None:
         """Note the head of a request that came with its body and nothing else.

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 from evenstore.codec.command import encode_command
-from evenstore.errors import OnlineStoreUnavailableError
+from evenstore.errors import OnlineStoreError, OnlineStoreUnavailableError
 from serving.link.address import parse_address
 from serving.link.circuit import Circuit
-from serving.link.connection import Bounds, LinkConnection
+from serving.link.connection import Bounds, LinkConnection, Receiver
 from serving.link.failures import CLOSED, Failure, check, check_greeting, connect_failure
 
 __all__ = ["RedisLink", "check"]
@@ -22,6 +22,22 @@ logger = logging.getLogger("evenstore.serving")
 _MEGABYTE = 1024 * 1024
 
 Command = tuple[bytes, ...]
+
+
+class _FutureReply:
+    """Replies that somebody waits for, who may give up meanwhile."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[list[Any]] = loop.create_future()
+
+    def take(self, replies: list[Any]) -> None:
+        if not self.future.done():
+            self.future.set_result(replies)
+
+    def fail(self, error: OnlineStoreError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class RedisLink:
@@ -84,17 +100,27 @@ class RedisLink:
         return self._n_timeouts
 
     def send(self, payload: bytes, n_replies: int) -> asyncio.Future[list[Any]]:
+        """Do as `ask` for callers that wait: return a future of the replies; it may be cancelled.
+
+        Raises:
+            OnlineStoreUnavailableError: As there.
+            OverloadedError: As there.
+        """
+        reply = _FutureReply()
+        self.ask(payload, n_replies, reply)
+        return reply.future
+
+    def ask(self, payload: bytes, n_replies: int, receiver: Receiver) -> None:
         """Send commands that are RESP already; call it from the event loop.
 
         Args:
             payload: One command or several, one after the other.
             n_replies: How many commands they are, at least one. A wrong number ends the connection
                 or gives later requests wrong replies.
-
-        Returns:
-            A future of the replies in order: bytes, int, None, a list, or a `hiredis.ReplyError`,
-            which is returned, not raised: see `check`. It may be cancelled. It fails with
-            `OnlineStoreTimeoutError`, `OnlineStoreUnavailableError` or `OnlineStoreError`.
+            receiver: Takes the replies in order: bytes, int, None, a list, or a
+                `hiredis.ReplyError`, which is given, not raised: see `check`. Or it hears of an
+                `OnlineStoreTimeoutError`, `OnlineStoreUnavailableError` or `OnlineStoreError`.
+                Never before this returns.
 
         Raises:
             OnlineStoreUnavailableError: The circuit is open, or the link is closed.
@@ -103,7 +129,7 @@ class RedisLink:
         connection = self._connection
         if connection is None:
             connection = self._open()
-        return connection.send(payload, n_replies)
+        connection.send(payload, n_replies, receiver)
 
     async def read(self, commands: Sequence[Command]) -> list[object]:
         """Send commands in one round trip and return one reply each.
@@ -175,9 +201,9 @@ class RedisLink:
         try:
             async with asyncio.timeout(self._bounds.timeout_s):
                 await address.connect(lambda: connection)
-                check_greeting(
-                    await connection.greet(address.encoded_greeting, len(address.greeting))
-                )
+                greeted = _FutureReply()
+                connection.greet(address.encoded_greeting, len(address.greeting), greeted)
+                check_greeting(await greeted.future)
         except asyncio.CancelledError:
             connection.end(CLOSED)
             raise

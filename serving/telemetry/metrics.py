@@ -41,6 +41,8 @@ RENDER: Final = 5
 _AGE_SAMPLE_MASK = 15
 _MAX_ROUTES = 200
 _US_PER_S = 1_000_000
+# Counted so many at a time: by then the code is in the processor's caches, and takes a third.
+_BATCH = 32
 _P = "evenstore_gateway_"
 
 Marks = tuple[float, float, float, float, float, float, float]
@@ -73,25 +75,30 @@ class Histogram:
 class RouteMetrics:
     """The requests of one route."""
 
-    __slots__ = ("_by_status", "_durations", "route")
+    __slots__ = ("_by_status", "_durations", "_uncounted", "route")
 
     def __init__(self, route: str) -> None:
         self.route = route
         self._by_status: dict[int, int] = {200: 0}
         self._durations = Histogram(DURATION_BOUNDS_S)
+        self._uncounted: list[tuple[int, float]] = []
 
     def observe(self, status: int, seconds: float) -> None:
         """Count one request that was answered."""
-        by_status = self._by_status
-        if status in by_status:
-            by_status[status] += 1
-        else:
-            by_status[status] = 1
-        self._durations.counts[bisect_left(DURATION_BOUNDS_S, seconds)] += 1
-        self._durations.total += seconds
+        self._uncounted.append((status, seconds))
+        if len(self._uncounted) >= _BATCH:
+            self._count()
+
+    def _count(self) -> None:
+        by_status, observe = self._by_status, self._durations.observe
+        for status, seconds in self._uncounted:
+            by_status[status] = by_status.get(status, 0) + 1
+            observe(seconds)
+        self._uncounted.clear()
 
     def write_to(self, snapshot: Snapshot) -> None:
         """Add these numbers to a snapshot."""
+        self._count()
         for status, count in self._by_status.items():
             if count:
                 snapshot.counters[_P + "requests_total", (self.route, str(status))] = count
@@ -172,6 +179,7 @@ class Metrics:
         "_sources",
         "_stage_counts",
         "_stage_totals",
+        "_uncounted",
         "_views",
     )
 
@@ -183,6 +191,7 @@ class Metrics:
         self._sources: list[Callable[[], Iterable[Sample]]] = []
         self._stage_counts = [[0] * (len(DURATION_BOUNDS_S) + 1) for _ in STAGES]
         self._stage_totals = [0.0] * len(STAGES)
+        self._uncounted: list[Marks] = []
         self._n_lookups = 0
 
     def route(self, route: str) -> RouteMetrics:
@@ -207,35 +216,26 @@ class Metrics:
         self._stage_totals[stage] += seconds
 
     def observe_lookup(self, marks: Marks) -> None:
-        """Count the stages of one lookup, in one call: it takes half the time of six.
+        """Count the stages of one lookup.
 
         Args:
             marks: `time.perf_counter()` before parsing and after each stage, in their order. Where
                 nothing was done on demand its mark repeats the one before, and is not counted.
         """
-        begun, parsed, planned, fetched, decoded, computed, rendered = marks
-        find, bounds = bisect_left, DURATION_BOUNDS_S
-        parse, plan, redis, decode, on_demand, render = self._stage_counts
-        totals = self._stage_totals
-        seconds = parsed - begun
-        parse[find(bounds, seconds)] += 1
-        totals[0] += seconds
-        seconds = planned - parsed
-        plan[find(bounds, seconds)] += 1
-        totals[1] += seconds
-        seconds = fetched - planned
-        redis[find(bounds, seconds)] += 1
-        totals[2] += seconds
-        seconds = decoded - fetched
-        decode[find(bounds, seconds)] += 1
-        totals[3] += seconds
-        if computed != decoded:
-            seconds = computed - decoded
-            on_demand[find(bounds, seconds)] += 1
-            totals[4] += seconds
-        seconds = rendered - computed
-        render[find(bounds, seconds)] += 1
-        totals[5] += seconds
+        self._uncounted.append(marks)
+        if len(self._uncounted) >= _BATCH:
+            self._count_lookups()
+
+    def _count_lookups(self) -> None:
+        for begun, parsed, planned, fetched, decoded, computed, rendered in self._uncounted:
+            self.observe(PARSE, parsed - begun)
+            self.observe(PLAN, planned - parsed)
+            self.observe(REDIS, fetched - planned)
+            self.observe(DECODE, decoded - fetched)
+            if computed != decoded:
+                self.observe(ON_DEMAND, computed - decoded)
+            self.observe(RENDER, rendered - computed)
+        self._uncounted.clear()
 
     def samples_ages(self) -> bool:
         """Tell whether this lookup's ages are counted: every sixteenth is, the first included."""
@@ -252,6 +252,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """Return all numbers, with those of the processes before this one added."""
+        self._count_lookups()
         live = Snapshot()
         for route in self._routes.values():
             route.write_to(live)

@@ -79,7 +79,11 @@ def make_guarding(
 
 @contextmanager
 def serve(
-    guarding: Guarding, *, limits: Limits = LIMITS, place: Place | None = None
+    guarding: Guarding,
+    *,
+    limits: Limits = LIMITS,
+    place: Place | None = None,
+    keep_alive_s: int = 5,
 ) -> Iterator[Served]:
     """Serve until the block ends."""
     gate = Gate()
@@ -95,6 +99,7 @@ def serve(
         ws="none",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

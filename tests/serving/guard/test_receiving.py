@@ -133,6 +133,17 @@ def test_slow_answers_and_idle_connections_are_left_alone(served: Served) -> Non
 
 
 @pytest.mark.slow
+def test_connection_that_stays_idle_is_closed() -> None:
+    with serve(make_guarding(), keep_alive_s=1) as own, connected(own) as connection:
+        for _ in range(4):
+            # As long as requests come it stays, however long that is.
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.5)
+        assert read_all(connection) == b""
+
+
+@pytest.mark.slow
 def test_pipelined_requests_wait_for_the_answer_before_them() -> None:
     with serve(make_guarding()) as own, connected(own) as connection:
         connection.sendall(
