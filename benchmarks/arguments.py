@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.names import find_named, split_names
+
 __all__ = ["parse_arguments"]
 
 
@@ -197,15 +199,17 @@ def _add_scale_options(parser: argparse.ArgumentParser) -> None:
 def _look_up(arguments: argparse.Namespace) -> None:
     # The processes that are measured name one contender and need neither list.
     if arguments.command in {"offline", "data"}:
-        from benchmarks.cases import DEFAULT_CASES, find_cases
+        from benchmarks.cases import CASES, DEFAULT_CASES
 
-        arguments.cases = find_cases(_names(arguments.cases) or DEFAULT_CASES)
+        named = split_names(arguments.cases) or DEFAULT_CASES
+        arguments.cases = find_named(named, CASES, "case")
     if arguments.command == "online":
         from benchmarks.online import cases, contenders
 
-        arguments.cases = cases.find_online_cases(_names(arguments.cases) or cases.CASES)
+        named = split_names(arguments.cases) or tuple(cases.CASES)
+        arguments.cases = find_named(named, cases.CASES, "case")
         arguments.contenders = contenders.find_online_contenders(
-            _names(arguments.contenders) or contenders.ONLINE_CONTENDERS
+            split_names(arguments.contenders) or contenders.ONLINE_CONTENDERS
         )
     if arguments.command == "serving":
         from benchmarks.serving.options import look_up_serving
@@ -215,16 +219,12 @@ def _look_up(arguments: argparse.Namespace) -> None:
         from benchmarks.parity import cases as parity_cases
 
         arguments.cases = parity_cases.find_parity_cases(
-            _names(arguments.cases) or parity_cases.CASES
+            split_names(arguments.cases) or parity_cases.CASES
         )
     if arguments.command == "offline":
         from benchmarks.contenders.contender import CONTENDERS, find_contenders
 
-        arguments.contenders = find_contenders(_names(arguments.contenders) or CONTENDERS)
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+        arguments.contenders = find_contenders(split_names(arguments.contenders) or CONTENDERS)
 
 
 def _positive_int(text: str) -> int:

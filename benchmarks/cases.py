@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
-
-from evenstore.errors import ConfigurationError
 
 __all__ = [
     "CASES",
@@ -19,7 +17,6 @@ __all__ = [
     "Case",
     "KeyKind",
     "Target",
-    "find_cases",
 ]
 
 DAY_US = 86_400_000_000
@@ -182,17 +179,3 @@ INDEX_TARGETS: dict[str, Target] = dict.fromkeys(
     ("S", "L", "W"), Target(min_speedup=4, max_reference_ratio=1.3)
 )
 """Of evenstore with a side index."""
-
-
-def find_cases(names: Iterable[str]) -> tuple[Case, ...]:
-    """Look cases up by name.
-
-    Raises:
-        ConfigurationError: There is no such case.
-    """
-    wanted = tuple(names)
-    unknown = [name for name in wanted if name not in CASES]
-    if unknown:
-        msg = f"no such case: {', '.join(map(repr, unknown))}"
-        raise ConfigurationError(msg, hint=f"choose from {', '.join(CASES)}")
-    return tuple(CASES[name] for name in wanted)

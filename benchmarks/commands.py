@@ -79,7 +79,9 @@ def _serving(arguments: argparse.Namespace) -> int:
     machine = machine_facts() | {"redis-server": server_version()}
     settings = run_settings(arguments)
     shown = {name: value for name, value in settings.items() if name != "layouts"}
-    results = ServingResults(arguments.scale, arguments.seed, arguments.repeats, machine, shown)
+    results = ServingResults(
+        arguments.scale, arguments.seed, arguments.repeats, machine, settings=shown
+    )
     with ExitStack() as stack:
         plan = ServingPlan(**_plan_settings(arguments, stack), **settings)
         _run(ServingRunner(plan, results, _say).run)
@@ -202,31 +204,23 @@ def _online_step(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from benchmarks.online.report import render_online_report
-    from benchmarks.online.results import BENCHMARK, OnlineResults
-    from benchmarks.parity import report as parity_report
-    from benchmarks.parity import results as parity_results
+    from benchmarks.online.results import OnlineResults
+    from benchmarks.parity.report import render_parity_report
+    from benchmarks.parity.results import ParityResults
     from benchmarks.report import render_report
-    from benchmarks.results import read_document, read_results
-    from benchmarks.serving import report as serving_report
-    from benchmarks.serving import results as serving_results
+    from benchmarks.results import Results, read_document
+    from benchmarks.serving.report import render_serving_report
+    from benchmarks.serving.results import ServingResults
 
+    renders: dict[str, Callable[[dict[str, Any]], str]] = {
+        "offline": lambda of: render_report(Results.from_document(of)),
+        "online": lambda of: render_online_report(OnlineResults.from_document(of)),
+        "serving": lambda of: render_serving_report(ServingResults.from_document(of)),
+        "parity": lambda of: render_parity_report(ParityResults.from_document(of)),
+    }
     document = read_document(arguments.results)
-    if document["benchmark"] == BENCHMARK:
-        online = OnlineResults.from_document(document)
-        print(json.dumps(document) if arguments.json else render_online_report(online))
-        return 0
-    if document["benchmark"] == serving_results.BENCHMARK:
-        serving = serving_results.ServingResults.from_document(document)
-        rendered = serving_report.render_serving_report
-        print(json.dumps(document) if arguments.json else rendered(serving))
-        return 0
-    if document["benchmark"] == parity_results.BENCHMARK:
-        parity = parity_results.ParityResults.from_document(document)
-        text = parity_report.render_parity_report(parity)
-        print(json.dumps(document) if arguments.json else text)
-        return 0
-    results = read_results(arguments.results)
-    print(json.dumps(results.to_document()) if arguments.json else render_report(results))
+    rendered = json.dumps(document) if arguments.json else renders[document["benchmark"]](document)
+    print(rendered)
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-__all__ = ["Ended", "Limits", "run_guarded"]
+__all__ = ["Ended", "Limits", "rss_bytes", "run_guarded"]
 
 _POLL_S = 0.05
 
@@ -77,11 +77,12 @@ def _watch(
             return "exited"
         if time.monotonic() > ends_s:
             return "timeout"
-        if _rss_bytes(child.pid) > limits.memory_bytes:
+        if rss_bytes(child.pid) > limits.memory_bytes:
             return "memory"
 
 
-def _rss_bytes(pid: int) -> int:
+def rss_bytes(pid: int) -> int:
+    """Return the resident memory of a process; 0 where there is no such process, or no /proc."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     except (OSError, IndexError):

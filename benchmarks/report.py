@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from benchmarks.cases import INDEX_TARGETS, TARGETS, Target
+from benchmarks.cells import (
+    DASH,
+    failure_cell,
+    ratio_text,
+    seconds_text,
+    spread_cell,
+    two_digits,
+    verdict_cell,
+)
 from benchmarks.contenders.contender import (
     BARE_QUERY,
     CONTENDERS,
@@ -14,11 +23,10 @@ from benchmarks.contenders.contender import (
     STOCK,
 )
 from benchmarks.measure import Sample
-from benchmarks.results import CaseResult, ContenderResult, Results, Spread
+from benchmarks.results import CaseResult, Results, Spread
 
 __all__ = ["best_hand_written", "render_report"]
 
-_DASH = "-"
 _COLUMNS = (
     "contender",
     "join, s",
@@ -87,19 +95,19 @@ def _case_table(case: CaseResult) -> Iterator[str]:
     for name, result in case.contenders.items():
         label = f"{name} (best)" if name == best else name
         if not result.samples:
-            yield f"| {label} | {_failure(result)} {'| ' * (len(_COLUMNS) - 1)}"
+            yield f"| {label} | {failure_cell(result)} {'| ' * (len(_COLUMNS) - 1)}"
             continue
         cells = [
-            _spread(result.spread(_join_s), _seconds),
-            _spread(result.spread(_cpu_s), _seconds),
-            _spread(result.spread(_first_call_s), _seconds),
-            _spread(result.spread(_process_s), _seconds),
-            _spread(result.spread(_peak_gb), _two_digits),
-            _spread(case.ratio(STOCK, name, _join_s), _ratio),
-            _spread(case.ratio(name, STOCK, _peak_gb), _two_digits),
-            _DASH if best is None else _spread(case.ratio(name, best, _join_s), _ratio),
+            spread_cell(result.spread(_join_s), seconds_text),
+            spread_cell(result.spread(_cpu_s), seconds_text),
+            spread_cell(result.spread(_first_call_s), seconds_text),
+            spread_cell(result.spread(_process_s), seconds_text),
+            spread_cell(result.spread(_peak_gb), two_digits),
+            spread_cell(case.ratio(STOCK, name, _join_s), ratio_text),
+            spread_cell(case.ratio(name, STOCK, _peak_gb), two_digits),
+            DASH if best is None else spread_cell(case.ratio(name, best, _join_s), ratio_text),
         ]
-        note = "" if result.status == "ok" else f" ({_failure(result)})"
+        note = "" if result.status == "ok" else f" ({failure_cell(result)})"
         yield f"| {label}{note} | {' | '.join(cells)} |"
 
 
@@ -123,23 +131,27 @@ def _judge(
     if target.min_speedup is not None:
         measured = case.ratio(STOCK, contender, _join_s)
         demand = f"at least {target.min_speedup:g} x as fast as stock"
-        yield demand, _spread(measured, _ratio), _at_least(measured, target.min_speedup)
+        yield demand, spread_cell(measured, ratio_text), _at_least(measured, target.min_speedup)
     if target.max_memory_ratio is not None:
         measured = case.ratio(contender, STOCK, _peak_gb)
         demand = f"peak memory at most {target.max_memory_ratio:.2f} of stock's"
-        yield demand, _spread(measured, _two_digits), _at_most(measured, target.max_memory_ratio)
+        yield demand, spread_cell(measured, two_digits), _at_most(measured, target.max_memory_ratio)
     if target.max_reference_ratio is not None and reference is not None:
         measured = case.ratio(contender, reference, _join_s)
         demand = f"at most {target.max_reference_ratio:g} x the time of {reference}"
-        yield demand, _spread(measured, _ratio), _at_most(measured, target.max_reference_ratio)
+        yield (
+            demand,
+            spread_cell(measured, ratio_text),
+            _at_most(measured, target.max_reference_ratio),
+        )
     if target.max_overhead_ms is not None:
         measured = _overhead_ms(case, contender, BARE_QUERY)
         demand = f"at most {target.max_overhead_ms:g} ms over the bare query, {BARE_QUERY}"
-        yield demand, _spread(measured, _whole), _at_most(measured, target.max_overhead_ms)
+        yield demand, spread_cell(measured, _whole), _at_most(measured, target.max_overhead_ms)
     if target.max_peak_gb is not None:
         measured = samples.spread(_peak_gb)
         demand = f"peak memory under {target.max_peak_gb:g} GB"
-        yield demand, _spread(measured, _two_digits), _at_most(measured, target.max_peak_gb)
+        yield demand, spread_cell(measured, two_digits), _at_most(measured, target.max_peak_gb)
 
 
 def _overhead_ms(case: CaseResult, contender: str, reference: str) -> Spread | None:
@@ -153,24 +165,11 @@ def _overhead_ms(case: CaseResult, contender: str, reference: str) -> Spread | N
 
 
 def _at_least(measured: Spread | None, demand: float) -> str:
-    return _verdict(measured, lambda value: value >= demand)
+    return verdict_cell(measured, lambda value: value >= demand)
 
 
 def _at_most(measured: Spread | None, demand: float) -> str:
-    return _verdict(measured, lambda value: value <= demand)
-
-
-def _verdict(measured: Spread | None, is_met: Callable[[float], bool]) -> str:
-    if measured is None:
-        return _DASH
-    if not is_met(measured.median):
-        return "**no**"
-    return "yes" if is_met(measured.low) and is_met(measured.high) else "yes, not in every round"
-
-
-def _failure(result: ContenderResult) -> str:
-    reason = (result.reason or "not measured").partition("\n")[0].replace("|", "/")
-    return reason if result.status == "ok" else f"{result.status}: {reason}"
+    return verdict_cell(measured, lambda value: value <= demand)
 
 
 def _join_s(sample: Sample) -> float:
@@ -191,25 +190,6 @@ def _process_s(sample: Sample) -> float:
 
 def _peak_gb(sample: Sample) -> float:
     return sample.peak_rss_bytes / 1e9
-
-
-def _spread(spread: Spread | None, render: Callable[[float], str]) -> str:
-    if spread is None:
-        return _DASH
-    low, high = render(spread.low), render(spread.high)
-    return f"{render(spread.median)} ({low} to {high})" if low != high else render(spread.median)
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _whole(value: float) -> str:

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from benchmarks.cases import Case
 from benchmarks.measure import Outcome, Sample, Status
+from benchmarks.run_results import FORMAT, RunResults
 from evenstore.errors import ConfigurationError
 from evenstore.whole_file import whole_file
 
@@ -29,8 +32,6 @@ __all__ = [
     "read_results",
     "write_results",
 ]
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,56 +100,16 @@ class CaseResult:
 
 
 @dataclass(slots=True)
-class Results:
-    """A whole run.
+class Results(RunResults[CaseResult]):
+    """A whole run of the offline benchmark."""
 
-    Attributes:
-        scale: Of the cases.
-        seed: Of the data.
-        repeats: Rounds that were asked for.
-        machine: Facts of the machine.
-        cases: By name.
-        is_complete: Whether the run came to its end.
-    """
+    benchmark = "offline"
 
-    scale: float
-    seed: int
-    repeats: int
-    machine: dict[str, Any]
-    cases: dict[str, CaseResult] = field(default_factory=dict)
-    is_complete: bool = False
-
-    @property
-    def failures(self) -> list[str]:
-        """Name `case/contender: reason` of what was wrong or failed; not what is unavailable."""
-        return [
-            f"{name}/{contender}: {result.status}: {result.reason}"
-            for name, case in self.cases.items()
-            for contender, result in case.contenders.items()
-            if result.status not in {"ok", "unavailable"}
-        ]
-
-    def to_document(self) -> dict[str, Any]:
-        """Return what JSON keeps of it."""
-        return {
-            "format": _FORMAT,
-            "benchmark": "offline",
-            "is_complete": self.is_complete,
-            "scale": self.scale,
-            "seed": self.seed,
-            "repeats": self.repeats,
-            "machine": self.machine,
-            "cases": {
-                name: {
-                    "case": result.case.to_document(),
-                    "contenders": {
-                        contender: _contender_document(of)
-                        for contender, of in result.contenders.items()
-                    },
-                }
-                for name, result in self.cases.items()
-            },
-        }
+    @classmethod
+    @override
+    def read_case(cls, case: dict[str, Any]) -> CaseResult:
+        contenders = {name: _read_contender(of) for name, of in case["contenders"].items()}
+        return CaseResult(Case(**case["case"]), contenders)
 
 
 class AnyResults(Protocol):
@@ -188,7 +149,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as exc:
         msg = f"cannot read `{path}`: {exc}"
         raise ConfigurationError(msg, hint=hint) from exc
-    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         msg = f"`{path}` holds no results of this benchmark"
         raise ConfigurationError(msg, hint=hint)
     return document
@@ -200,31 +161,7 @@ def read_results(path: Path) -> Results:
     Raises:
         ConfigurationError: The file is not there, or is something else.
     """
-    document = read_document(path)
-    return Results(
-        scale=document["scale"],
-        seed=document["seed"],
-        repeats=document["repeats"],
-        machine=document["machine"],
-        is_complete=document["is_complete"],
-        cases={
-            name: CaseResult(
-                Case(**case["case"]),
-                {contender: _read_contender(of) for contender, of in case["contenders"].items()},
-            )
-            for name, case in document["cases"].items()
-        },
-    )
-
-
-def _contender_document(result: ContenderResult) -> dict[str, Any]:
-    return {
-        "status": result.status,
-        "reason": result.reason,
-        "prepare_s": result.prepare_s,
-        "value_hash": result.value_hash,
-        "samples": [Outcome("ok", sample).to_document()["sample"] for sample in result.samples],
-    }
+    return Results.from_document(read_document(path))
 
 
 def _read_contender(document: dict[str, Any]) -> ContenderResult:

@@ -6,8 +6,6 @@ reported and not timed; one that runs out of time or memory is reported and not 
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,17 +15,16 @@ from pathlib import Path
 
 from benchmarks.answers import describe_difference, load_answer
 from benchmarks.cases import Case
+from benchmarks.cells import first_line
 from benchmarks.contenders.contender import Contender
 from benchmarks.data import Dataset, build_dataset
-from benchmarks.guard import Ended, Limits, run_guarded
+from benchmarks.guard import Limits
 from benchmarks.measure import Outcome
 from benchmarks.results import CaseResult, ContenderResult, Results
+from benchmarks.steps import run_step
 from evenstore.progress import open_progress
 
 __all__ = ["Plan", "Runner"]
-
-_ROOT = Path(__file__).resolve().parents[1]
-_LAST_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ class Runner:
         outcome = self._call("prepare", dataset, contender)
         if outcome.status != "ok":
             result.fail(outcome)
-            self._say(f"  {contender.name:<16} {outcome.status}: {_first_line(outcome.reason)}")
+            self._say(f"  {contender.name:<16} {outcome.status}: {first_line(outcome.reason)}")
         result.prepare_s = time.monotonic() - started_s
         return result
 
@@ -157,35 +154,17 @@ class Runner:
         )
 
     def _call(self, command: str, dataset: Dataset, contender: Contender, *options: str) -> Outcome:
-        words = [sys.executable, "-m", "benchmarks", command, "--folder", str(dataset.folder)]
-        words += ["--contender", contender.name, *options]
+        words = [command, "--folder", str(dataset.folder), "--contender", contender.name, *options]
         if command == "measure":
             words += ["--started-ns", str(time.monotonic_ns())]
-        limits = self._plan.limits
-        return _outcome(run_guarded(words, limits=limits, cwd=_ROOT), limits)
-
-
-def _outcome(ended: Ended, limits: Limits) -> Outcome:
-    if ended.how == "timeout":
-        return Outcome("timeout", reason=f"not finished within {limits.time_s:g} s")
-    if ended.how == "memory":
-        return Outcome("memory", reason=f"more than {limits.memory_bytes / 1e9:g} GB")
-    try:
-        return Outcome.from_document(json.loads(ended.output.strip().rpartition("\n")[2]))
-    except (ValueError, KeyError, TypeError):
-        last = " | ".join(ended.errors.strip().splitlines()[-_LAST_LINES:])
-        return Outcome("error", reason=f"ended with exit code {ended.exit_code}: {last}")
+        return run_step(words, Outcome, self._plan.limits)
 
 
 def _describe(outcome: Outcome) -> str:
     sample = outcome.sample
     if sample is None:
-        return f"{outcome.status}: {_first_line(outcome.reason)}"
+        return f"{outcome.status}: {first_line(outcome.reason)}"
     return (
         f"{sample.join_s:8.3f} s, cpu {sample.join_cpu_s:7.3f} s,"
         f" process {sample.process_s:6.2f} s, peak {sample.peak_rss_bytes / 1e9:5.2f} GB"
     )
-
-
-def _first_line(reason: str | None) -> str:
-    return (reason or "").partition("\n")[0]

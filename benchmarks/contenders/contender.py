@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from benchmarks.answers import Answer
 from benchmarks.data import Dataset
-from evenstore.errors import ConfigurationError
+from benchmarks.names import check_names
 
 __all__ = [
     "BARE_QUERY",
@@ -121,11 +121,7 @@ def find_contenders(names: Iterable[str]) -> tuple[Contender, ...]:
     Raises:
         ConfigurationError: There is no such contender.
     """
-    wanted = tuple(names)
-    unknown = [name for name in wanted if name not in CONTENDERS and "." not in name]
-    if unknown:
-        msg = f"no such contender: {', '.join(map(repr, unknown))}"
-        raise ConfigurationError(msg, hint=f"choose from {', '.join(CONTENDERS)}, or name a module")
     return tuple(
-        CONTENDERS.get(name) or Contender(name, "a module of its own", name) for name in wanted
+        CONTENDERS.get(name) or Contender(name, "a module of its own", name)
+        for name in check_names(names, CONTENDERS, "contender", or_module=True)
     )

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
-
-from evenstore.errors import ConfigurationError
 
 __all__ = [
     "CASES",
@@ -20,7 +17,6 @@ __all__ = [
     "OnlineTarget",
     "RowKind",
     "Step",
-    "find_online_cases",
 ]
 
 Step = Literal["load", "again", "changed", "incremental"]
@@ -177,17 +173,3 @@ TARGETS: dict[tuple[str, Step, str], OnlineTarget] = {
     ("OG", "load", PACKED): OnlineTarget(min_lookup_speedups=_LOOKUPS),
 }
 """By case, step and contender."""
-
-
-def find_online_cases(names: Iterable[str]) -> tuple[OnlineCase, ...]:
-    """Look cases up by name.
-
-    Raises:
-        ConfigurationError: There is no such case.
-    """
-    wanted = tuple(names)
-    unknown = [name for name in wanted if name not in CASES]
-    if unknown:
-        msg = f"no such case: {', '.join(map(repr, unknown))}"
-        raise ConfigurationError(msg, hint=f"choose from {', '.join(CASES)}")
-    return tuple(CASES[name] for name in wanted)

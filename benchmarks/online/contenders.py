@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.names import check_names
 from benchmarks.online.cases import FEAST, FEAST_BATCHED, FEAST_LAYOUT, PACKED
 from evenstore.errors import ConfigurationError
 
@@ -94,13 +95,10 @@ def find_online_contenders(names: Iterable[str]) -> tuple[OnlineContender, ...]:
     Raises:
         ConfigurationError: There is no such contender.
     """
-    wanted = tuple(names)
-    unknown = [name for name in wanted if name not in ONLINE_CONTENDERS and "." not in name]
-    if unknown:
-        msg = f"no such contender: {', '.join(map(repr, unknown))}"
-        known = ", ".join(ONLINE_CONTENDERS)
-        raise ConfigurationError(msg, hint=f"choose from {known}, or name a module")
-    return tuple(ONLINE_CONTENDERS.get(name) or _imported(name) for name in wanted)
+    return tuple(
+        ONLINE_CONTENDERS.get(name) or _imported(name)
+        for name in check_names(names, ONLINE_CONTENDERS, "contender", or_module=True)
+    )
 
 
 def _imported(name: str) -> OnlineContender:

@@ -7,6 +7,15 @@ from functools import partial
 from itertools import chain
 from operator import le
 
+from benchmarks.cells import (
+    DASH,
+    failure_cell,
+    ratio_text,
+    seconds_text,
+    spread_cell,
+    two_digits,
+    verdict_cell,
+)
 from benchmarks.online.cases import (
     FEAST,
     FEAST_BATCHED,
@@ -25,7 +34,6 @@ from benchmarks.results import Spread
 
 __all__ = ["render_online_report"]
 
-_DASH = "-"
 _LOAD_COLUMNS = (
     "contender",
     "entities",
@@ -93,7 +101,7 @@ def _load_table(case: OnlineCaseResult, step: Step) -> Iterator[str]:
     yield "|---" * len(_LOAD_COLUMNS) + "|"
     for name, result in case.contenders.items():
         if not result.loads.get(step):
-            yield f"| {name} | {_failure(result)} {'| ' * (len(_LOAD_COLUMNS) - 1)}"
+            yield f"| {name} | {failure_cell(result)} {'| ' * (len(_LOAD_COLUMNS) - 1)}"
             continue
 
         def cell(
@@ -101,22 +109,22 @@ def _load_table(case: OnlineCaseResult, step: Step) -> Iterator[str]:
             render: Callable[[float], str],
             name: str = name,
         ) -> str:
-            return _spread(case.load_spread(name, step, quantity), render)
+            return spread_cell(case.load_spread(name, step, quantity), render)
 
         cells = [
             f"{result.n_entities:,}",
             cell(rows_per_s, _whole),
-            cell(lambda sample: sample.call_s, _seconds),
-            cell(lambda sample: sample.call_cpu_s, _seconds),
-            cell(lambda sample: sample.process_s, _seconds),
-            cell(lambda sample: sample.process_cpu_s, _seconds),
-            cell(lambda sample: sample.redis_cpu_s, _seconds),
+            cell(lambda sample: sample.call_s, seconds_text),
+            cell(lambda sample: sample.call_cpu_s, seconds_text),
+            cell(lambda sample: sample.process_s, seconds_text),
+            cell(lambda sample: sample.process_cpu_s, seconds_text),
+            cell(lambda sample: sample.redis_cpu_s, seconds_text),
             cell(_peak_mb, _whole),
             cell(_over_imports_mb, _whole),
-            cell(_bytes_per_entity, _whole) if step == "load" else _DASH,
-            _spread(case.load_ratio(name, FEAST, step, rows_per_s), _ratio),
-            _spread(case.load_ratio(name, FEAST_BATCHED, step, rows_per_s), _ratio),
-            _spread(case.load_ratio(name, FEAST_BATCHED, step, _rows_per_cpu_s), _ratio),
+            cell(_bytes_per_entity, _whole) if step == "load" else DASH,
+            spread_cell(case.load_ratio(name, FEAST, step, rows_per_s), ratio_text),
+            spread_cell(case.load_ratio(name, FEAST_BATCHED, step, rows_per_s), ratio_text),
+            spread_cell(case.load_ratio(name, FEAST_BATCHED, step, _rows_per_cpu_s), ratio_text),
         ]
         yield f"| {name}{_note(result)} | {' | '.join(cells)} |"
 
@@ -126,15 +134,17 @@ def _lookup_table(case: OnlineCaseResult) -> Iterator[str]:
     yield "|---" * len(_LOOKUP_COLUMNS) + "|"
     for name, result in case.contenders.items():
         if not result.lookups:
-            yield f"| {name} | {_failure(result)} {'| ' * (len(_LOOKUP_COLUMNS) - 1)}"
+            yield f"| {name} | {failure_cell(result)} {'| ' * (len(_LOOKUP_COLUMNS) - 1)}"
         for shape, samples in result.lookups.items():
             cells = [
-                _spread(Spread.of([sample.p50_us for sample in samples]), _whole),
-                _spread(Spread.of([sample.p99_us for sample in samples]), _whole),
-                _spread(Spread.of([sample.dict_p50_us for sample in samples]), _whole),
-                _spread(Spread.of([sample.process_cpu_us for sample in samples]), _whole),
-                _spread(case.lookup_ratio(FEAST_BATCHED, name, shape, _p50_us), _ratio),
-                _spread(case.lookup_ratio(FEAST_BATCHED, name, shape, _dict_p50_us), _ratio),
+                spread_cell(Spread.of([sample.p50_us for sample in samples]), _whole),
+                spread_cell(Spread.of([sample.p99_us for sample in samples]), _whole),
+                spread_cell(Spread.of([sample.dict_p50_us for sample in samples]), _whole),
+                spread_cell(Spread.of([sample.process_cpu_us for sample in samples]), _whole),
+                spread_cell(case.lookup_ratio(FEAST_BATCHED, name, shape, _p50_us), ratio_text),
+                spread_cell(
+                    case.lookup_ratio(FEAST_BATCHED, name, shape, _dict_p50_us), ratio_text
+                ),
             ]
             yield f"| {name}{_note(result)} | {shape} | {' | '.join(cells)} |"
 
@@ -150,8 +160,8 @@ def _demands(results: OnlineResults) -> Iterator[str]:
             _judge_lookups(case, contender, target),
         )
         for demand, measured, render, is_met in judged:
-            verdict = _verdict(measured, is_met)
-            cells = (name, step, contender, demand, _spread(measured, render), verdict)
+            verdict = verdict_cell(measured, is_met)
+            cells = (name, step, contender, demand, spread_cell(measured, render), verdict)
             yield f"| {' | '.join(cells)} |"
 
 
@@ -163,7 +173,7 @@ def _judge_load(
         yield (
             f"at least {least:g} x the rows/s of {stock or 'stock'}, the faster stock variant",
             case.load_ratio(contender, stock, step, rows_per_s),
-            _ratio,
+            ratio_text,
             lambda value: value >= least,
         )
     if (most_mb := target.max_over_imports_mb) is not None:
@@ -173,7 +183,7 @@ def _judge_load(
     if (most := target.max_bytes_ratio) is not None:
         measured = case.load_ratio(contender, FEAST_BATCHED, step, _bytes_per_entity)
         demand = f"at most {most:g} of stock's bytes per entity"
-        yield demand, measured, _two_digits, lambda value: value <= most
+        yield demand, measured, two_digits, lambda value: value <= most
 
 
 def _judge_peak(
@@ -188,7 +198,7 @@ def _judge_peak(
         # Not round by round: the cases do not run next to each other.
         ratio = Spread(peak.median / base.median, peak.low / base.high, peak.high / base.low)
         demand = f"at most {most:g} of the peak memory of {other}"
-        yield demand, ratio, _two_digits, lambda value: value <= most
+        yield demand, ratio, two_digits, lambda value: value <= most
 
 
 def _judge_lookups(
@@ -197,24 +207,11 @@ def _judge_lookups(
     for shape, least in target.min_lookup_speedups:
         measured = case.lookup_ratio(FEAST_BATCHED, contender, shape, _p50_us)
         demand = f"{shape} at least {least:g} x as fast as stock"
-        yield demand, measured, _ratio, partial(le, least)
-
-
-def _verdict(measured: Spread | None, is_met: Callable[[float], bool]) -> str:
-    if measured is None:
-        return _DASH
-    if not is_met(measured.median):
-        return "**no**"
-    return "yes" if is_met(measured.low) and is_met(measured.high) else "yes, not in every round"
-
-
-def _failure(result: OnlineContenderResult) -> str:
-    reason = (result.reason or "not measured").partition("\n")[0].replace("|", "/")
-    return reason if result.status == "ok" else f"{result.status}: {reason}"
+        yield demand, measured, ratio_text, partial(le, least)
 
 
 def _note(result: OnlineContenderResult) -> str:
-    return "" if result.status == "ok" else f" ({_failure(result)})"
+    return "" if result.status == "ok" else f" ({failure_cell(result)})"
 
 
 def _peak_mb(sample: LoadSample) -> float:
@@ -239,25 +236,6 @@ def _p50_us(sample: LookupSample) -> float:
 
 def _dict_p50_us(sample: LookupSample) -> float:
     return sample.dict_p50_us
-
-
-def _spread(spread: Spread | None, render: Callable[[float], str]) -> str:
-    if spread is None:
-        return _DASH
-    low, high = render(spread.low), render(spread.high)
-    return f"{render(spread.median)} ({low} to {high})" if low != high else render(spread.median)
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _whole(value: float) -> str:

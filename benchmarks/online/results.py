@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+from typing_extensions import override
 
 from benchmarks.measure import Status
 from benchmarks.online.cases import FEAST, FEAST_BATCHED, OnlineCase, Step
 from benchmarks.online.measure import LoadSample, LookupSample, StepOutcome
 from benchmarks.results import Spread
+from benchmarks.run_results import RunResults
 
 __all__ = [
-    "BENCHMARK",
     "OnlineCaseResult",
     "OnlineContenderResult",
     "OnlineResults",
     "rows_per_s",
 ]
-
-BENCHMARK = "online"
-_FORMAT = 1
 
 
 @dataclass(slots=True)
@@ -107,70 +106,16 @@ def rows_per_s(sample: LoadSample) -> float:
 
 
 @dataclass(slots=True)
-class OnlineResults:
-    """A whole run.
+class OnlineResults(RunResults[OnlineCaseResult]):
+    """A whole run of the online benchmark."""
 
-    Attributes:
-        scale: Of the cases.
-        seed: Of the data.
-        repeats: Rounds that were asked for.
-        machine: Facts of the machine.
-        cases: By name.
-        is_complete: Whether the run came to its end.
-    """
-
-    scale: float
-    seed: int
-    repeats: int
-    machine: dict[str, Any]
-    cases: dict[str, OnlineCaseResult] = field(default_factory=dict)
-    is_complete: bool = False
-
-    @property
-    def failures(self) -> list[str]:
-        """Name `case/contender: reason` of what was wrong or failed; not what is unavailable."""
-        return [
-            f"{name}/{contender}: {result.status}: {result.reason}"
-            for name, case in self.cases.items()
-            for contender, result in case.contenders.items()
-            if result.status not in {"ok", "unavailable"}
-        ]
-
-    def to_document(self) -> dict[str, Any]:
-        """Return what JSON keeps of it."""
-        return {
-            "format": _FORMAT,
-            "benchmark": BENCHMARK,
-            "is_complete": self.is_complete,
-            "scale": self.scale,
-            "seed": self.seed,
-            "repeats": self.repeats,
-            "machine": self.machine,
-            "cases": {
-                name: {
-                    "case": result.case.to_document(),
-                    "contenders": {key: asdict(of) for key, of in result.contenders.items()},
-                }
-                for name, result in self.cases.items()
-            },
-        }
+    benchmark = "online"
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> OnlineResults:
-        """Read what `to_document` wrote."""
-        results = cls(
-            scale=document["scale"],
-            seed=document["seed"],
-            repeats=document["repeats"],
-            machine=document["machine"],
-            is_complete=document["is_complete"],
-        )
-        for name, case in document["cases"].items():
-            results.cases[name] = OnlineCaseResult(
-                OnlineCase.from_document(case["case"]),
-                {key: _read_contender(of) for key, of in case["contenders"].items()},
-            )
-        return results
+    @override
+    def read_case(cls, case: dict[str, Any]) -> OnlineCaseResult:
+        contenders = {name: _read_contender(of) for name, of in case["contenders"].items()}
+        return OnlineCaseResult(OnlineCase.from_document(case["case"]), contenders)
 
 
 def _read_contender(document: dict[str, Any]) -> OnlineContenderResult:

@@ -6,28 +6,26 @@ judged in each of these processes, by the source: who is wrong is reported and n
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.guard import Ended, Limits, run_guarded
+from benchmarks.cells import first_line
+from benchmarks.guard import Limits
 from benchmarks.online.cases import OnlineCase, Step
 from benchmarks.online.contenders import OnlineContender
 from benchmarks.online.data import OnlineDataset, build_online_dataset
 from benchmarks.online.measure import LookupSample, StepOutcome
 from benchmarks.online.results import OnlineCaseResult, OnlineContenderResult, OnlineResults
 from benchmarks.online.server import measured_server
+from benchmarks.steps import run_step
 from evenstore.errors import EvenstoreError
 from evenstore.progress import open_progress
 
 __all__ = ["OnlinePlan", "OnlineRunner"]
 
-_ROOT = Path(__file__).resolve().parents[2]
-_LAST_LINES = 3
 _REDIS_BYTES_PER_ROW = 500
 _SPARE_BYTES = 1 << 30
 
@@ -137,11 +135,10 @@ class OnlineRunner:
     def _call(
         self, dataset: OnlineDataset, contender: OnlineContender, step: Step | None, port: int
     ) -> StepOutcome:
-        words = [sys.executable, "-m", "benchmarks", "online-step", "--port", str(port)]
-        words += ["--folder", str(dataset.folder), "--contender", contender.name]
-        words += ["--step", step or "lookups", "--started-ns", str(time.monotonic_ns())]
-        limits = self._plan.limits
-        return _outcome(run_guarded(words, limits=limits, cwd=_ROOT), limits)
+        words = ["online-step", "--port", str(port), "--folder", str(dataset.folder)]
+        words += ["--contender", contender.name, "--step", step or "lookups"]
+        words += ["--started-ns", str(time.monotonic_ns())]
+        return run_step(words, StepOutcome, self._plan.limits)
 
 
 def _taking_part(
@@ -164,18 +161,6 @@ def _missing_memory(case: OnlineCase, contender: OnlineContender) -> str | None:
     return f"needs about {needed / 1e9:.0f} GB of memory, {free / 1e9:.0f} are available"
 
 
-def _outcome(ended: Ended, limits: Limits) -> StepOutcome:
-    if ended.how == "timeout":
-        return StepOutcome("timeout", f"not finished within {limits.time_s:g} s")
-    if ended.how == "memory":
-        return StepOutcome("memory", f"more than {limits.memory_bytes / 1e9:g} GB")
-    try:
-        return StepOutcome.from_document(json.loads(ended.output.strip().rpartition("\n")[2]))
-    except (ValueError, KeyError, TypeError):
-        last = " | ".join(ended.errors.strip().splitlines()[-_LAST_LINES:])
-        return StepOutcome("error", f"ended with exit code {ended.exit_code}: {last}")
-
-
 def _describe(outcome: StepOutcome) -> str:
     if outcome.load is not None:
         load = outcome.load
@@ -188,7 +173,7 @@ def _describe(outcome: StepOutcome) -> str:
         )
     if outcome.lookups is not None:
         return ", ".join(_describe_lookup(*item) for item in outcome.lookups.items())
-    return f"{outcome.status}: {(outcome.reason or '').partition(chr(10))[0]}"
+    return f"{outcome.status}: {first_line(outcome.reason)}"
 
 
 def _describe_lookup(shape: str, sample: LookupSample) -> str:

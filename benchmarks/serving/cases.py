@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from benchmarks.online.cases import OnlineCase, RowKind
-from evenstore.errors import ConfigurationError
 
 __all__ = [
     "CASES",
@@ -19,7 +17,6 @@ __all__ = [
     "Layout",
     "ServingCase",
     "ServingTarget",
-    "find_serving_cases",
 ]
 
 Layout = Literal["packed", "feast"]
@@ -127,17 +124,3 @@ TARGETS: dict[tuple[str, Layout], ServingTarget] = {
     ("mixed-50x20", "packed"): ServingTarget(20),
 }
 """By case and layout."""
-
-
-def find_serving_cases(names: Iterable[str]) -> tuple[ServingCase, ...]:
-    """Look cases up by name.
-
-    Raises:
-        ConfigurationError: There is no such case.
-    """
-    wanted = tuple(names)
-    unknown = [name for name in wanted if name not in CASES]
-    if unknown:
-        msg = f"no such case: {', '.join(map(repr, unknown))}"
-        raise ConfigurationError(msg, hint=f"choose from {', '.join(CASES)}")
-    return tuple(CASES[name] for name in wanted)

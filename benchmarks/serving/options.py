@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.cases import CASES, EVENSTORE, STOCK, find_serving_cases
+from benchmarks.names import check_names, find_named, split_names
+from benchmarks.serving.cases import CASES, EVENSTORE, STOCK
 from evenstore.errors import ConfigurationError
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
 PARTS = ("closed", "open", "busy", "start")
 """Closed loop, open loop, open loop while rows are written, start-up and memory."""
 
+_CONTENDERS = (STOCK, EVENSTORE)
 _EXAMPLES = """examples:
   python -m benchmarks serving --cases 1x10 --parts closed --seconds 3 --cache /tmp/bench
   python -m benchmarks serving --cases 1x10 --contenders evenstore --parts closed --cache /tmp/bench
@@ -86,11 +87,13 @@ def look_up_serving(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigurationError: There is no such case, contender, part or rate.
     """
-    arguments.cases = find_serving_cases(_names(arguments.cases) or CASES)
-    arguments.contenders = _chosen(arguments.contenders, (STOCK, EVENSTORE), "contender")
-    arguments.parts = _chosen(arguments.parts, PARTS, "part")
+    arguments.cases = find_named(split_names(arguments.cases) or CASES, CASES, "case")
+    arguments.contenders = check_names(
+        split_names(arguments.contenders) or _CONTENDERS, _CONTENDERS, "contender"
+    )
+    arguments.parts = check_names(split_names(arguments.parts) or PARTS, PARTS, "part")
     try:
-        arguments.rates = [float(rate) for rate in _names(arguments.rates)]
+        arguments.rates = [float(rate) for rate in split_names(arguments.rates)]
     except ValueError as exc:
         msg = f"not rates: {arguments.rates!r}"
         raise ConfigurationError(msg, hint="requests/s by comma, such as 200,1000") from exc
@@ -107,16 +110,3 @@ def run_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "rates_per_s": arguments.rates,
         "open_seconds": arguments.open_seconds,
     }
-
-
-def _chosen(text: str | None, known: Sequence[str], what: str) -> list[str]:
-    wanted = _names(text) or list(known)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        msg = f"no such {what}: {', '.join(map(repr, unknown))}"
-        raise ConfigurationError(msg, hint=f"choose from {', '.join(known)}")
-    return wanted
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.guard import rss_bytes
+
 __all__ = ["ProcessUse", "tree_use"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -45,7 +47,7 @@ def tree_use(root_pid: int) -> list[ProcessUse]:
             continue
         pending += children.get(pid, [])
         ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
-        tree.append(ProcessUse(pid, ticks / _TICKS_PER_S, _rss_bytes(pid), pid not in children))
+        tree.append(ProcessUse(pid, ticks / _TICKS_PER_S, rss_bytes(pid), pid not in children))
     return tree
 
 
@@ -55,11 +57,3 @@ def _fields(path: Path) -> list[str] | None:
     except OSError:
         return None
     return text.rpartition(")")[2].split()
-
-
-def _rss_bytes(pid: int) -> int:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

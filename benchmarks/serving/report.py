@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import ge, le
 
+from benchmarks.cells import DASH, failure_cell, ratio_text, spread_cell, two_digits, verdict_cell
 from benchmarks.results import Spread
 from benchmarks.serving.cases import EVENSTORE, STOCK, TARGETS
 from benchmarks.serving.open_loop import OpenLoop
@@ -19,7 +20,6 @@ from benchmarks.serving.results import (
 
 __all__ = ["render_serving_report"]
 
-_DASH = "-"
 _CLOSED_COLUMNS = (
     "case",
     "layout",
@@ -110,20 +110,20 @@ def _closed_rows(results: ServingResults) -> Iterator[str]:
         for name, result in case.contenders.items():
             cells = [case.case.name, case.layout if name == EVENSTORE else "feast", name]
             if not result.closed:
-                yield _row([*cells, _failure(result)], len(_CLOSED_COLUMNS))
+                yield _row([*cells, failure_cell(result)], len(_CLOSED_COLUMNS))
                 continue
             n_vectors = case.case.n_entity_rows
             cells += [
-                _spread(result.spread(_requests_per_s), _whole),
-                _spread(case.ratio(name, STOCK, _requests_per_s), _ratio),
-                _spread(result.spread(lambda sample: sample.loop.p50_us), _milliseconds),
-                _spread(result.spread(lambda sample: sample.loop.p99_us), _milliseconds),
-                _spread(result.spread(lambda sample: sample.loop.max_us), _milliseconds),
+                spread_cell(result.spread(_requests_per_s), _whole),
+                spread_cell(case.ratio(name, STOCK, _requests_per_s), ratio_text),
+                spread_cell(result.spread(lambda sample: sample.loop.p50_us), _milliseconds),
+                spread_cell(result.spread(lambda sample: sample.loop.p99_us), _milliseconds),
+                spread_cell(result.spread(lambda sample: sample.loop.max_us), _milliseconds),
                 _whole(sum(_errors(sample) for sample in result.closed)),
-                _spread(result.spread(_per_vector(_cpu_us, n_vectors)), _ratio),
-                _spread(case.ratio(STOCK, name, _cpu_us), _ratio),
-                _spread(result.spread(_per_vector(_redis_cpu_us, n_vectors)), _ratio),
-                _spread(result.spread(lambda sample: sample.worker_rss_bytes / 1e6), _whole),
+                spread_cell(result.spread(_per_vector(_cpu_us, n_vectors)), ratio_text),
+                spread_cell(case.ratio(STOCK, name, _cpu_us), ratio_text),
+                spread_cell(result.spread(_per_vector(_redis_cpu_us, n_vectors)), ratio_text),
+                spread_cell(result.spread(lambda sample: sample.worker_rss_bytes / 1e6), _whole),
             ]
             yield _row(cells, len(_CLOSED_COLUMNS))
 
@@ -135,12 +135,12 @@ def _open_rows(results: ServingResults) -> Iterator[str]:
                 cells = [case.case.name, case.layout if name == EVENSTORE else "feast", name]
                 cells.append(f"{rate_per_s:g}")
                 cells += [
-                    _spread(_open_spread(loops, quantity), _milliseconds)
+                    spread_cell(_open_spread(loops, quantity), _milliseconds)
                     for quantity in (*_OPEN_QUANTITIES.values(), _max_us)
                 ]
                 cells.append(_whole(sum(loop.n_errors for loop in loops)))
                 late = _open_spread(loops, lambda loop: loop.late_p99_us)
-                yield _row([*cells, _spread(late, _milliseconds)], len(_OPEN_COLUMNS))
+                yield _row([*cells, spread_cell(late, _milliseconds)], len(_OPEN_COLUMNS))
 
 
 def _busy_rows(results: ServingResults) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _busy_rows(results: ServingResults) -> Iterator[str]:
                     f"{sample.busy.rate_per_s:g}",
                     _milliseconds(sample.idle.p99_us),
                     _milliseconds(sample.busy.p99_us),
-                    _ratio(sample.busy.p99_us / sample.idle.p99_us),
+                    ratio_text(sample.busy.p99_us / sample.idle.p99_us),
                     _whole(sample.busy.n_errors),
                     _whole(sample.written.materialized_per_s),
                     _whole(sample.written.pushed_per_s),
@@ -169,9 +169,11 @@ def _start_rows(results: ServingResults) -> Iterator[str]:
                 cells = [
                     name,
                     label,
-                    _spread(_start_spread(some, lambda start: start.ready_s), _two_digits),
-                    _spread(_start_spread(some, _worker_mb), _whole),
-                    _spread(_start_spread(some, lambda start: start.total_rss_bytes / 1e6), _whole),
+                    spread_cell(_start_spread(some, lambda start: start.ready_s), two_digits),
+                    spread_cell(_start_spread(some, _worker_mb), _whole),
+                    spread_cell(
+                        _start_spread(some, lambda start: start.total_rss_bytes / 1e6), _whole
+                    ),
                 ]
                 yield _row(cells, len(_START_COLUMNS))
 
@@ -185,9 +187,12 @@ def _demands(results: ServingResults) -> Iterator[str]:
         if target is not None and STOCK in case.contenders:
             least = target.min_speedup
             measured = case.ratio(EVENSTORE, STOCK, _requests_per_s)
-            verdict = _verdict(measured, partial(le, least))
+            verdict = verdict_cell(measured, partial(le, least))
             yield _demand(
-                case, f"at least {least:g} x stock's requests/s", _spread(measured, _ratio), verdict
+                case,
+                f"at least {least:g} x stock's requests/s",
+                spread_cell(measured, ratio_text),
+                verdict,
             )
         yield from _open_demands(case, result)
         yield from _busy_demand(case, result)
@@ -195,10 +200,20 @@ def _demands(results: ServingResults) -> Iterator[str]:
     if starts:
         ready = _start_spread(starts, lambda start: start.ready_s)
         memory = _start_spread(starts, _worker_mb)
-        cells = ["start", _DASH, f"ready in under {_MAX_READY_S:g} s", _spread(ready, _two_digits)]
-        yield _row([*cells, _verdict(ready, lambda value: value < _MAX_READY_S)], 5)
-        cells = ["start", _DASH, f"under {_MAX_WORKER_MB:g} MB per worker", _spread(memory, _whole)]
-        yield _row([*cells, _verdict(memory, lambda value: value < _MAX_WORKER_MB)], 5)
+        cells = [
+            "start",
+            DASH,
+            f"ready in under {_MAX_READY_S:g} s",
+            spread_cell(ready, two_digits),
+        ]
+        yield _row([*cells, verdict_cell(ready, lambda value: value < _MAX_READY_S)], 5)
+        cells = [
+            "start",
+            DASH,
+            f"under {_MAX_WORKER_MB:g} MB per worker",
+            spread_cell(memory, _whole),
+        ]
+        yield _row([*cells, verdict_cell(memory, lambda value: value < _MAX_WORKER_MB)], 5)
 
 
 def _open_demands(case: ServingCaseResult, result: ServingContenderResult) -> Iterator[str]:
@@ -207,17 +222,17 @@ def _open_demands(case: ServingCaseResult, result: ServingContenderResult) -> It
             continue
         for name, most in _MAX_OPEN_MS.items():
             spread = _open_spread(loops, _OPEN_QUANTITIES[name])
-            verdict = _verdict(spread, partial(ge, most * 1e3))
+            verdict = verdict_cell(spread, partial(ge, most * 1e3))
             demand = f"{name} at most {most:g} ms at {rate_per_s:g}/s"
-            yield _demand(case, demand, _spread(spread, _milliseconds), verdict)
+            yield _demand(case, demand, spread_cell(spread, _milliseconds), verdict)
 
 
 def _busy_demand(case: ServingCaseResult, result: ServingContenderResult) -> Iterator[str]:
     if result.busy:
         ratio = Spread.of([one.busy.p99_us / one.idle.p99_us for one in result.busy])
-        verdict = _verdict(ratio, lambda value: value <= _MAX_BUSY_RATIO)
+        verdict = verdict_cell(ratio, lambda value: value <= _MAX_BUSY_RATIO)
         demand = f"p99 beside writes at most {_MAX_BUSY_RATIO:g} x idle"
-        yield _demand(case, demand, _spread(ratio, _ratio), verdict)
+        yield _demand(case, demand, spread_cell(ratio, ratio_text), verdict)
 
 
 def _demand(case: ServingCaseResult, demand: str, measured: str, verdict: str) -> str:
@@ -278,19 +293,6 @@ def _worker_mb(start: StartSample) -> float:
     return start.worker_rss_bytes / 1e6
 
 
-def _verdict(measured: Spread | None, is_met: Callable[[float], bool]) -> str:
-    if measured is None:
-        return _DASH
-    if not is_met(measured.median):
-        return "**no**"
-    return "yes" if is_met(measured.low) and is_met(measured.high) else "yes, not in every round"
-
-
-def _failure(result: ServingContenderResult) -> str:
-    reason = (result.reason or "not measured").partition("\n")[0].replace("|", "/")
-    return reason if result.status == "ok" else f"{result.status}: {reason}"
-
-
 def _table_head(columns: Sequence[str]) -> tuple[str, str]:
     return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
 
@@ -299,24 +301,9 @@ def _row(cells: Sequence[str], n_columns: int) -> str:
     return f"| {' | '.join(cells)} {'| ' * (n_columns - len(cells))}|"
 
 
-def _spread(spread: Spread | None, render: Callable[[float], str]) -> str:
-    if spread is None:
-        return _DASH
-    low, high = render(spread.low), render(spread.high)
-    return f"{render(spread.median)} ({low} to {high})" if low != high else render(spread.median)
-
-
 def _milliseconds(us: float) -> str:
     milliseconds = us / 1e3
     return f"{milliseconds:.2f}" if milliseconds < _WHOLE_FROM_MS else f"{milliseconds:.0f}"
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _whole(value: float) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+from typing_extensions import override
 
 from benchmarks.measure import Status
 from benchmarks.results import Spread
+from benchmarks.run_results import RunResults
 from benchmarks.serving.background import WriteRates
 from benchmarks.serving.cases import Layout, ServingCase
 from benchmarks.serving.open_loop import OpenLoop
 from benchmarks.serving.wrk import ClosedLoop
 
 __all__ = [
-    "BENCHMARK",
     "BusySample",
     "ClosedSample",
     "ServingCaseResult",
@@ -22,9 +24,6 @@ __all__ = [
     "ServingResults",
     "StartSample",
 ]
-
-BENCHMARK = "serving"
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,66 +141,34 @@ class ServingCaseResult:
 
 
 @dataclass(slots=True)
-class ServingResults:
-    """A whole run.
+class ServingResults(RunResults[ServingCaseResult]):
+    """A whole run of the serving benchmark.
 
     Attributes:
-        scale: Of the number of entities.
-        seed: Of the data.
-        repeats: Rounds that were asked for.
-        machine: Facts of the machine.
         settings: Seconds, connections and the like.
-        cases: By name and layout.
         starts: Of the servers, by contender.
-        is_complete: Whether the run came to its end.
     """
 
-    scale: float
-    seed: int
-    repeats: int
-    machine: dict[str, Any]
-    settings: dict[str, Any]
-    cases: dict[str, ServingCaseResult] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     starts: dict[str, list[StartSample]] = field(default_factory=dict)
-    is_complete: bool = False
 
-    @property
-    def failures(self) -> list[str]:
-        """Name `case/contender: reason` of what was wrong or failed."""
-        return [
-            f"{name}/{contender}: {result.status}: {result.reason}"
-            for name, case in self.cases.items()
-            for contender, result in case.contenders.items()
-            if result.status != "ok"
-        ]
-
-    def to_document(self) -> dict[str, Any]:
-        """Return what JSON keeps of it."""
-        return {
-            "format": _FORMAT,
-            "benchmark": BENCHMARK,
-            "is_complete": self.is_complete,
-            "scale": self.scale,
-            "seed": self.seed,
-            "repeats": self.repeats,
-            "machine": self.machine,
-            "settings": self.settings,
-            "starts": {name: list(map(asdict, starts)) for name, starts in self.starts.items()},
-            "cases": {name: asdict(result) for name, result in self.cases.items()},
-        }
+    benchmark = "serving"
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> ServingResults:
-        """Read what `to_document` wrote."""
-        names = ("scale", "seed", "repeats", "machine", "settings", "is_complete")
-        results = cls(**{name: document[name] for name in names})
-        for name, case in document["cases"].items():
-            contenders = {key: _read_contender(of) for key, of in case["contenders"].items()}
-            read = {"case": ServingCase(**case["case"]), "contenders": contenders}
-            results.cases[name] = ServingCaseResult(**(case | read))
-        for name, starts in document["starts"].items():
-            results.starts[name] = [StartSample(**start) for start in starts]
-        return results
+    @override
+    def read_case(cls, case: dict[str, Any]) -> ServingCaseResult:
+        contenders = {name: _read_contender(of) for name, of in case["contenders"].items()}
+        read = {"case": ServingCase(**case["case"]), "contenders": contenders}
+        return ServingCaseResult(**(case | read))
+
+    @classmethod
+    @override
+    def read_own(cls, own: dict[str, Any]) -> dict[str, Any]:
+        starts = {
+            name: [StartSample(**start) for start in starts]
+            for name, starts in own["starts"].items()
+        }
+        return own | {"starts": starts}
 
 
 def _read_contender(document: dict[str, Any]) -> ServingContenderResult:

@@ -192,7 +192,7 @@ def test_the_command_compares_and_times_both_servers(
 
 
 def _results() -> ServingResults:
-    results = ServingResults(1, 7, 1, {"cores": 2}, {"seconds": 1}, is_complete=True)
+    results = ServingResults(1, 7, 1, {"cores": 2}, settings={"seconds": 1}, is_complete=True)
     results.cases["1x10 packed"] = ServingCaseResult(
         CASES["1x10"],
         "packed",
