@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-import redis.asyncio
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
@@ -25,9 +24,7 @@ __all__ = [
     "Command",
     "exchange",
     "execute",
-    "execute_async",
     "execute_raw",
-    "open_async_redis",
     "open_redis",
     "translate_redis_error",
 ]
@@ -64,27 +61,6 @@ def open_redis(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
         msg = "the connection string asks for decoded replies, and rows are bytes"
         raise ConfigurationError(msg, hint="leave `decode_responses` out of it")
     return client
-
-
-def open_async_redis(
-    url: str, *, timeout_s: float = 1.0, max_connections: int = 32
-) -> redis.asyncio.Redis:
-    """Open an asynchronous client for one event loop; it connects at the first command.
-
-    Args:
-        url: `redis://`, `rediss://` or `unix://`.
-        timeout_s: Longest wait for a connection and for a reply.
-        max_connections: Bound of the pool; a request waits for a free one.
-    """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        max_connections=max_connections,
-        protocol=2,
-    )
-    return redis.asyncio.Redis.from_pool(pool)
 
 
 def execute(client: redis.Redis, commands: Iterable[Sequence[bytes | str | int]]) -> list[object]:
@@ -157,20 +133,6 @@ def _reply(connection: Any) -> object:
         return connection.read_response()
     except redis.ResponseError as exc:
         return exc
-
-
-async def execute_async(
-    client: redis.asyncio.Redis, commands: Iterable[Sequence[bytes | str | int]]
-) -> list[object]:
-    """Send commands in one pipelined round trip; the asynchronous twin of `execute`."""
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    try:
-        replies = list(await pipeline.execute(raise_on_error=False))
-    except DRIVER_ERRORS as exc:
-        raise translate_redis_error(exc) from exc
-    return _refuse_errors(replies)
 
 
 def _refuse_errors(replies: list[object]) -> list[object]:

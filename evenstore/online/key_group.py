@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,11 @@ from evenstore.online.view_decoder import (
     DEFAULT_MAX_SKEW_US,
     FeastViewDecoder,
     PackedViewDecoder,
-    RowAnswer,
     UnknownSchemas,
 )
 from evenstore.schema.model import Layout
 from evenstore.schema.request import ViewRead
+from evenstore.semantics import TtlEnforcement
 
 __all__ = ["KeyGroup", "open_key_group"]
 
@@ -86,17 +87,6 @@ class KeyGroup(ABC):
         """Return the commands that read some entities."""
 
     @abstractmethod
-    def decode(self, replies: Sequence[Any], as_of_us: int) -> Iterator[list[RowAnswer]]:
-        """Decode the replies of `commands`: for each view in turn, its row of every entity.
-
-        Raises:
-            CorruptRowError: Stored bytes are not of the declared type.
-            FormatVersionError: A later version wrote them.
-            FutureRowError: A stored row is later than the instant by more than the allowed skew.
-            RowSchemaNeeded: `learn` the answer of its command, then decode again.
-        """
-
-    @abstractmethod
     def decode_columns(
         self, replies: Sequence[Any], as_of_us: int, unknown: UnknownSchemas = _NONE_UNKNOWN
     ) -> list[ViewColumns]:
@@ -113,6 +103,13 @@ class KeyGroup(ABC):
         Raises:
             RowSchemaNeeded: `learn` the answer of its command, then decode again.
         """
+
+    def _nobody(self) -> list[ViewColumns]:
+        """Answer a request for no entity."""
+        return [
+            ViewColumns((), [()] * len(read.features), [None] * len(read.features))
+            for read in self.reads
+        ]
 
     @abstractmethod
     def learn(self, needed: RowSchemaNeeded, reply: object) -> None:
@@ -146,17 +143,11 @@ class FeastKeyGroup(KeyGroup):
         return [(b"HMGET", key, *self._fields) for key in keys]
 
     @override
-    def decode(self, replies: Sequence[Any], as_of_us: int) -> Iterator[list[RowAnswer]]:
-        start = 0
-        for decoder in self._decoders:
-            stop = start + len(decoder.fields)
-            yield [decoder.decode(reply[start:stop], as_of_us) for reply in replies]
-            start = stop
-
-    @override
     def decode_columns(
         self, replies: Sequence[Any], as_of_us: int, unknown: UnknownSchemas = _NONE_UNKNOWN
     ) -> list[ViewColumns]:
+        if not replies:
+            return self._nobody()
         columns = []
         start = 0
         for decoder in self._decoders:
@@ -183,6 +174,10 @@ class PackedKeyGroup(KeyGroup):
         super().__init__(project, reads, PackedKeyEncoder(reads[0].view.join_keys, project))
         self._decoders = [PackedViewDecoder(project, read, max_skew_us) for read in reads]
         self._plain = open_key_payload(self.encoder, before=b"", after=b"")
+        # Their expired rows are counted, and may not be twice.
+        self._has_shadows = any(
+            read.view.ttl_enforcement is TtlEnforcement.SHADOW for read in reads
+        )
 
     @override
     def _request(self, keys: bytes, n_keys: int) -> tuple[bytes, int]:
@@ -193,35 +188,40 @@ class PackedKeyGroup(KeyGroup):
         return [(b"MGET", *keys)] if keys else []
 
     @override
-    def decode(self, replies: Sequence[Any], as_of_us: int) -> Iterator[list[RowAnswer]]:
-        entities = [
-            {} if value is None else split_slots(value) for reply in replies for value in reply
-        ]
-        for decoder in self._decoders:
-            yield [decoder.decode(slots.get(decoder.view_id), as_of_us) for slots in entities]
-
-    @override
     def decode_columns(
         self, replies: Sequence[Any], as_of_us: int, unknown: UnknownSchemas = _NONE_UNKNOWN
     ) -> list[ViewColumns]:
         if not replies:
-            return [decoder.answer_columns((), as_of_us) for decoder in self._decoders]
+            return self._nobody()
         (entities,) = replies
         columns = None
         if len(entities) >= _BLOCK:
             columns = self._block_columns(entities, as_of_us)
         if columns is not None:
             return columns
-        if len(entities) == 1:
-            slots = _slots(entities[0])
+        if not self._has_shadows:
+            with suppress(CodecError, FutureRowError, RowSchemaNeeded):
+                return self._plain_columns(entities, as_of_us)
+        return self._careful_columns(entities, as_of_us, unknown)
+
+    def _plain_columns(self, entities: Sequence[bytes | None], as_of_us: int) -> list[ViewColumns]:
+        """Decode a few entities; raises at the first row that needs more care."""
+        all_slots = [_NO_SLOTS if entity is None else split_slots(entity) for entity in entities]
+        if len(all_slots) == 1:
+            (slots,) = all_slots
             return [
-                decoder.answer_one(
-                    slots if isinstance(slots, EvenstoreError) else slots.get(decoder.view_id),
-                    as_of_us,
-                    unknown,
-                )
+                decoder.one_plain(slots.get(decoder.view_id), as_of_us)
                 for decoder in self._decoders
             ]
+        return [
+            decoder.all_plain([slots.get(decoder.view_id) for slots in all_slots], as_of_us)
+            for decoder in self._decoders
+        ]
+
+    def _careful_columns(
+        self, entities: Sequence[bytes | None], as_of_us: int, unknown: UnknownSchemas
+    ) -> list[ViewColumns]:
+        """Decode each entity for itself."""
         all_slots = [_slots(entity) for entity in entities]
         return [
             decoder.answer_columns(
@@ -264,9 +264,12 @@ class PackedKeyGroup(KeyGroup):
                 decoder.learn(needed.fingerprint, schema)
 
 
+_NO_SLOTS: dict[bytes, bytes] = {}
+
+
 def _slots(entity: bytes | None) -> dict[bytes, bytes] | EvenstoreError:
     if entity is None:
-        return {}
+        return _NO_SLOTS
     try:
         return split_slots(entity)
     except CodecError as exc:

@@ -6,16 +6,17 @@ Neither Feast nor pandas is imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evenstore.codec.entity_key import check_key_value
+from evenstore.errors import EvenstoreError
 from evenstore.online.connection import Command
 from evenstore.online.key_group import KeyGroup
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.sent_columns import common_length, open_key_groups, request_column
-from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US
+from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US, UnknownSchemas
 from evenstore.schema.degradation import fill_nulls, load_defaults
 from evenstore.schema.model import Layout
 from evenstore.schema.on_demand import FeatureValues, OnDemandStage
@@ -28,6 +29,8 @@ __all__ = [
     "LookupBatch",
     "OnlineLookup",
 ]
+
+_NONE_UNKNOWN: UnknownSchemas = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,35 +185,92 @@ class LookupBatch:
             FutureRowError: A stored row is later than the instant by more than the allowed skew.
             RowSchemaNeeded: `learn` the answer of its command, then finish again.
         """
-        features: dict[tuple[str, str], FeatureValues] = {}
-        event_us: dict[str, list[int | None]] = {}
-        for read in self._reads:
-            rows_by_view = read.group.decode(replies[read.replies], as_of_us)
-            for view_read, rows in zip(read.group.reads, rows_by_view, strict=True):
-                name = view_read.output_name
-                event_us[name] = [rows[i][0] for i in read.entity_idx]
-                for j, field in enumerate(view_read.features):
-                    features[name, field.name] = FeatureValues(
-                        [rows[i][1][j] for i in read.entity_idx],
-                        [rows[i][2][j] for i in read.entity_idx],
-                    )
+        features, event_us = self._read(replies, as_of_us, _raise)
         features.update(self._lookup.on_demand.apply(features, self._request_data, self.n_rows))
+        columns = self._columns(features, event_us)
+        return FeatureVectors(as_of_us, self.n_rows, self._keys, columns)
+
+    def _read(
+        self,
+        replies: Sequence[Any],
+        as_of_us: int,
+        note_error: Callable[[int, EvenstoreError], None],
+        unknown: UnknownSchemas = _NONE_UNKNOWN,
+    ) -> tuple[dict[tuple[str, str], FeatureValues], dict[str, Sequence[int | None]]]:
+        """Decode the features of all views, and their rows' event timestamps by view.
+
+        Args:
+            replies: One per command, in order.
+            as_of_us: The instant of the request's receipt.
+            note_error: Told of each row that a stored row at fault belongs to.
+            unknown: The schemas that were asked for in vain.
+        """
+        features: dict[tuple[str, str], FeatureValues] = {}
+        event_us: dict[str, Sequence[int | None]] = {}
+        for read in self._reads:
+            rows = _Rows(read.entity_idx)
+            decoded = read.group.decode_columns(replies[read.replies], as_of_us, unknown)
+            for view_read, columns in zip(read.group.reads, decoded, strict=True):
+                for row, error in rows.place(columns.errors):
+                    note_error(row, error)
+                name = view_read.output_name
+                event_us[name] = rows.take(columns.event_us)
+                for field, values, statuses in zip(
+                    view_read.features, columns.values, columns.statuses, strict=True
+                ):
+                    features[name, field.name] = FeatureValues(
+                        rows.take(values), rows.take_statuses(statuses)
+                    )
+        return features, event_us
+
+    def _columns(
+        self,
+        features: Mapping[tuple[str, str], FeatureValues],
+        event_us: Mapping[str, Sequence[int | None]],
+    ) -> tuple[FeatureColumn, ...]:
+        """Bring the features into the order asked for, with their defaults."""
         no_event: list[int | None] = [None] * self.n_rows
-        return FeatureVectors(
-            as_of_us=as_of_us,
-            n_rows=self.n_rows,
-            keys=self._keys,
-            columns=tuple(
+        columns = []
+        lookup = self._lookup
+        for column, default in zip(lookup.request.columns, lookup.defaults, strict=True):
+            found = features[column.view_name, column.field.name]
+            columns.append(
                 FeatureColumn(
                     column=column,
-                    values=fill_nulls(
-                        features[column.view_name, column.field.name].values, default
-                    ),
-                    statuses=features[column.view_name, column.field.name].statuses,
+                    values=fill_nulls(found.values, default),
+                    statuses=found.statuses,
                     event_us=event_us.get(column.view_name, no_event),
                 )
-                for column, default in zip(
-                    self._lookup.request.columns, self._lookup.defaults, strict=True
-                )
-            ),
-        )
+            )
+        return tuple(columns)
+
+
+class _Rows:
+    """Spreads what was read of some entities over the rows that name them."""
+
+    def __init__(self, entity_idx: Sequence[int]) -> None:
+        self._entity_idx = entity_idx
+        # Most requests name each entity once, in order.
+        self._is_one_each = not entity_idx or entity_idx[-1] == len(entity_idx) - 1
+        self._present = [Status.PRESENT] * len(entity_idx)
+
+    def take(self, column: Any) -> Sequence[Any]:
+        """Return a column's value for every row."""
+        # An array's own items would be NumPy scalars.
+        values: Sequence[Any] = column.tolist() if hasattr(column, "tolist") else column
+        return values if self._is_one_each else [values[i] for i in self._entity_idx]
+
+    def take_statuses(self, statuses: Sequence[Status] | None) -> Sequence[Status]:
+        """Return a status for every row."""
+        return self._present if statuses is None else self.take(statuses)
+
+    def place(self, errors: Mapping[int, EvenstoreError]) -> Iterator[tuple[int, EvenstoreError]]:
+        """Yield the error of every row whose entity has one."""
+        if errors:
+            for row, entity in enumerate(self._entity_idx):
+                if entity in errors:
+                    yield row, errors[entity]
+
+
+def _raise(_row: int, error: EvenstoreError) -> None:
+    raise error

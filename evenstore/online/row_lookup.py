@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from evenstore.codec.entity_key import check_key_value
 from evenstore.errors import CorruptRowError, EntityRowsError, EvenstoreError, UnsupportedDtypeError
 from evenstore.online.lookup import FeatureColumn, FeatureVectors, LookupBatch, OnlineLookup
 from evenstore.online.row_schemas import RowSchemaNeeded
-from evenstore.schema.degradation import fails_open, fill_nulls
+from evenstore.schema.degradation import fails_open
 from evenstore.schema.model import Field
 from evenstore.schema.on_demand import FeatureValues, coerce_value
 from evenstore.semantics import Status
@@ -130,29 +130,12 @@ class RowBatch(LookupBatch):
         """
         if not self.n_rows:  # Every row was refused.
             return self._unread(as_of_us, is_degraded=False)
-        features: dict[tuple[str, str], FeatureValues] = {}
-        event_us: dict[str, Sequence[int | None]] = {}
         errors: dict[int, EvenstoreError] = {}
 
         def note_error(row: int, error: EvenstoreError) -> None:
             errors.setdefault(row, error)
 
-        for read in self._reads:
-            rows = _Rows(read.entity_idx)
-            decoded = read.group.decode_columns(
-                replies[read.replies], as_of_us, self._unknown_schemas
-            )
-            for view_read, columns in zip(read.group.reads, decoded, strict=True):
-                name = view_read.output_name
-                event_us[name] = rows.take(columns.event_us)
-                for field, values, statuses in zip(
-                    view_read.features, columns.values, columns.statuses, strict=True
-                ):
-                    features[name, field.name] = FeatureValues(
-                        rows.take(values), rows.take_statuses(statuses)
-                    )
-                for row, error in rows.place(columns.errors):
-                    note_error(row, error)
+        features, event_us = self._read(replies, as_of_us, note_error, self._unknown_schemas)
         if self._lookup.request.on_demand:
             request_data, n_rows = self._request_data, self.n_rows
             stage = self._lookup.on_demand
@@ -192,25 +175,23 @@ class RowBatch(LookupBatch):
         all_errors.update((good_idx[row], error) for row, error in errors.items())
         blank = set(checked.errors) if fails_open(request) else set(all_errors)
         place = _Placement(checked.n_rows, good_idx, blank)
-        no_event: list[int | None] = [None] * self.n_rows
-        columns = []
-        for column, default in zip(request.columns, self._lookup.defaults, strict=True):
-            answered = features[column.view_name, column.field.name]
-            instants = event_us.get(column.view_name, no_event)
-            columns.append(
+        columns = self._columns(features, event_us)
+        if not place.is_everything:
+            columns = tuple(
                 FeatureColumn(
-                    column=column,
-                    values=place(fill_nulls(answered.values, default), None),
-                    statuses=place(answered.statuses, Status.INVALID),
-                    event_us=place(instants, None),
+                    column=each.column,
+                    values=place(each.values, None),
+                    statuses=place(each.statuses, Status.INVALID),
+                    event_us=place(each.event_us, None),
                 )
+                for each in columns
             )
         return RowVectors(
             FeatureVectors(
                 as_of_us=as_of_us,
                 n_rows=checked.n_rows,
                 keys=checked.all_keys,
-                columns=tuple(columns),
+                columns=columns,
             ),
             all_errors,
             {name: place(instants, None) for name, instants in event_us.items()},
@@ -226,8 +207,13 @@ class _Placement:
     good_idx: Sequence[int]
     blank: set[int]
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether each row was looked up, and none is to be blank."""
+        return not self.blank and len(self.good_idx) == self.n_rows
+
     def __call__(self, column: Sequence[Any], filling: Any) -> Sequence[Any]:
-        if not self.blank and len(self.good_idx) == self.n_rows:
+        if self.is_everything:
             return column
         placed = [filling] * self.n_rows
         for i, value in zip(self.good_idx, column, strict=True):
@@ -256,30 +242,3 @@ def _check_request_value(value: Any, field: Field, row_idx: int) -> Any:
         return coerce_value(value, field.dtype, where=f"request data `{field.name}`, row {row_idx}")
     except UnsupportedDtypeError as exc:
         raise EntityRowsError(exc.message, hint=f"send {field.dtype.value} values") from exc
-
-
-class _Rows:
-    """Spreads what was read of some entities over the rows that name them."""
-
-    def __init__(self, entity_idx: Sequence[int]) -> None:
-        self._entity_idx = entity_idx
-        # Most requests name each entity once, in order.
-        self._is_one_each = entity_idx[-1] == len(entity_idx) - 1
-        self._present = [Status.PRESENT] * len(entity_idx)
-
-    def take(self, column: Any) -> Sequence[Any]:
-        """Return a column's value for every row."""
-        # An array's own items would be NumPy scalars.
-        values: Sequence[Any] = column.tolist() if hasattr(column, "tolist") else column
-        return values if self._is_one_each else [values[i] for i in self._entity_idx]
-
-    def take_statuses(self, statuses: Sequence[Status] | None) -> Sequence[Status]:
-        """Return a status for every row."""
-        return self._present if statuses is None else self.take(statuses)
-
-    def place(self, errors: Mapping[int, EvenstoreError]) -> Iterator[tuple[int, EvenstoreError]]:
-        """Yield the error of every row whose entity has one."""
-        if errors:
-            for row, entity in enumerate(self._entity_idx):
-                if entity in errors:
-                    yield row, errors[entity]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +19,18 @@ from evenstore.codec.feast_value import ValueEncoder, value_encoder
 from evenstore.codec.wire import encode_varint, to_unsigned
 from evenstore.dtypes import Dtype
 from evenstore.errors import UnknownFeatureError
+from evenstore.online.column_lookup import plain_column
 from evenstore.online.connection import Command
 from evenstore.online.key_group import KeyGroup, open_key_group
 from evenstore.online.push import read_key_values
 from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.view_columns import ViewColumns
 from evenstore.online.view_decoder import RowAnswer
 from evenstore.schema.model import FeatureViewSchema, Field, Layout
 from evenstore.schema.request import ViewRead
+from evenstore.semantics import Status
 
-__all__ = ["AskedView", "SdkRead", "decode_group", "open_view_read"]
+__all__ = ["AskedView", "SdkRead", "decode_group", "open_view_read", "rows_of"]
 
 # Fields of FeatureVector (values, statuses, event timestamps) and of the response (results), each
 # of them length delimited.
@@ -121,21 +124,39 @@ class SdkRead:
         parts = [b""] * len(self._asked)
         for (group, places), idx, where in zip(self._groups, entity_idx, slices, strict=True):
             decoded = decode_group(group, replies[where], as_of_us, execute)
-            for place, answers in zip(places, decoded, strict=True):
-                parts[place] = _vectors(answers, idx, self._encoders[place])
+            for place, view in zip(places, decoded, strict=True):
+                parts[place] = _vectors(view, idx, self._encoders[place])
         return parts
 
 
 def decode_group(
     group: KeyGroup, replies: Sequence[Any], as_of_us: int, execute: Execute
-) -> list[list[RowAnswer]]:
-    """Decode a group's replies, asking for the schemas of older rows where they are needed."""
+) -> list[ViewColumns]:
+    """Decode a group's replies, asking for the schemas of older rows where they are needed.
+
+    Raises:
+        EvenstoreError: A row cannot be read.
+    """
     while True:
         try:
-            return list(group.decode(replies, as_of_us))
+            views = group.decode_columns(replies, as_of_us)
         except RowSchemaNeeded as needed:
             (reply,) = execute([needed.command])
             group.learn(needed, reply)
+            continue
+        for view in views:
+            if view.errors:
+                raise view.errors[min(view.errors)]
+        return views
+
+
+def rows_of(view: ViewColumns) -> Iterator[RowAnswer]:
+    """Yield a view's answer row by row."""
+    event_us = plain_column(view.event_us)
+    present = [Status.PRESENT] * len(event_us)
+    statuses = [present if column is None else column for column in view.statuses]
+    values = map(plain_column, view.values)
+    return zip(event_us, zip(*values, strict=True), zip(*statuses, strict=True), strict=True)
 
 
 def open_view_read(view: FeatureViewSchema, names: Sequence[str]) -> ViewRead:
@@ -210,23 +231,27 @@ def _content(value: ValueProto) -> Any:
 
 
 def _vectors(
-    answers: Sequence[RowAnswer], entity_idx: Sequence[int], encoders: Sequence[ValueEncoder]
+    view: ViewColumns, entity_idx: Sequence[int], encoders: Sequence[ValueEncoder]
 ) -> bytes:
     """Serialise a view's features as `results` of Feast's response."""
-    rows = answers
-    if len(answers) != len(entity_idx):  # Else each row names an entity of its own, in order.
-        rows = [answers[i] for i in entity_idx]
-    timestamps = b"".join([_timestamp_piece(event_us) for event_us, _, _ in rows])
-    values_by_feature = zip(*[values for _, values, _ in rows], strict=True)
-    statuses_by_feature = zip(*[statuses for _, _, statuses in rows], strict=True)
+    event_us = plain_column(view.event_us)
+    timestamps = [_timestamp_piece(event) for event in event_us]
+    # Mostly each row names an entity of its own, in order.
+    is_one_each = len(event_us) == len(entity_idx)
+    after_statuses = b"".join(timestamps if is_one_each else [timestamps[i] for i in entity_idx])
+    after_values = _delimited(_STATUSES, bytes([Status.PRESENT]) * len(entity_idx)) + after_statuses
     parts = []
-    for encode, values, statuses in zip(
-        encoders, values_by_feature, statuses_by_feature, strict=True
-    ):
-        vector = b"".join(
-            [*map(encode, values), _delimited(_STATUSES, bytes(statuses)), timestamps]
-        )
-        parts.append(_delimited(_RESULT, vector))
+    for encode, column, statuses in zip(encoders, view.values, view.statuses, strict=True):
+        plain = column if type(column) is tuple else plain_column(column)
+        pieces = [encode(value) for value in plain]
+        if not is_one_each:
+            pieces = [pieces[i] for i in entity_idx]
+        if statuses is None:
+            pieces.append(after_values)
+        else:
+            told = statuses if is_one_each else [statuses[i] for i in entity_idx]
+            pieces.append(_delimited(_STATUSES, bytes(told)) + after_statuses)
+        parts.append(_delimited(_RESULT, b"".join(pieces)))
     return b"".join(parts)
 
 

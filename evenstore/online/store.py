@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,7 @@ from evenstore.online.key_group import open_key_group
 from evenstore.online.purge import delete_project
 from evenstore.online.push import PushedRow, PushedRowEncoder, read_key_values
 from evenstore.online.removal import Removal
-from evenstore.online.sdk_read import AskedView, SdkRead, decode_group, open_view_read
+from evenstore.online.sdk_read import AskedView, SdkRead, decode_group, open_view_read, rows_of
 from evenstore.online.shared_names import SharedNames
 from evenstore.online.view_decoder import DEFAULT_MAX_SKEW_US, RowAnswer
 from evenstore.online.writer import RowWriter, open_encoder
@@ -287,6 +287,8 @@ class RedisOnlineStore(OnlineStore):
             online_features_response.metadata.feature_names.val.extend(
                 f"{output_name}__{name}" if full_feature_names else name for name in names
             )
+        if include_feature_view_version_metadata:
+            _add_versions(online_features_response, [table for table, _ in grouped_refs])
         online_features_response.MergeFromString(b"".join(parts))
 
     @property
@@ -349,7 +351,7 @@ class RedisOnlineStore(OnlineStore):
         view: FeatureViewSchema,
         entity_keys: Sequence[EntityKeyProto],
         names: Sequence[str],
-    ) -> list[RowAnswer]:
+    ) -> Iterator[RowAnswer]:
         read = open_view_read(view, names)
         group = open_key_group(Layout(config.online_store.layout), config.project, [read])
         keys = [
@@ -359,7 +361,16 @@ class RedisOnlineStore(OnlineStore):
         as_of_us = self._clock.now_us()
         send = functools.partial(execute_raw, self.client(config))
         (answers,) = decode_group(group, send(group.commands(keys)), as_of_us, send)
-        return answers
+        return rows_of(answers)
+
+
+def _add_versions(response: GetOnlineFeaturesResponse, tables: Sequence[Any]) -> None:
+    """Say which version of each view is read; of several of one view the first, as Feast does."""
+    told = response.metadata.feature_view_metadata
+    for table in tables:
+        name = table.projection.name_alias or table.projection.name
+        if all(each.name != name for each in told):
+            told.add(name=name, version=getattr(table, "current_version_number", 0) or 0)
 
 
 def stored_view(config: RepoConfig, table: FeatureView) -> FeatureViewSchema:

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _VERSION = re.compile(r"@v\d+$")
+_PINNED = re.compile(r"[vV]0*(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def resolve_references(registry: RegistrySchema, references: tuple[str, ...]) ->
 def split_reference(reference: str) -> tuple[str, str]:
     """Split `view:feature` into the view's name, with its version if one is pinned, and the rest.
 
-    `view@V2` is `view@v2`; `view@latest` is `view`, as Feast reads them.
+    `view@V2` and `view@v02` are `view@v2`; `view@latest` is `view`, as Feast reads them.
 
     Raises:
         SchemaError: The text has another form.
@@ -173,7 +174,8 @@ def split_reference(reference: str) -> tuple[str, str]:
     name, _, version = view.partition("@")
     if not version or version.lower() == "latest":
         return name, feature
-    return f"{name}@{version.lower()}", feature
+    number = _PINNED.fullmatch(version)
+    return (view if number is None else f"{name}@v{number[1]}"), feature
 
 
 def pinned_name(projection: Projection) -> str | None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from evenstore.errors import OnlineStoreTimeoutError, OnlineStoreUnavailableError
+from serving.errors import OverloadedError
 from serving.writes.rows import PushedRows
 
 __all__ = ["RowQueue"]
@@ -80,12 +81,22 @@ class RowQueue:
         batch = self._take()
         if not batch:
             return
-        self._n_under_way += 1
         loop = asyncio.get_running_loop()
-        written = self._threads.submit(_write_all, batch, self._write)
-        written.add_done_callback(
-            lambda _: loop.call_soon_threadsafe(self._answer, batch, written.exception())
-        )
+        try:
+            written = self._threads.submit(_write_all, batch, self._write)
+        except RuntimeError as exc:
+            self._refuse_from(batch, exc)
+            return
+        self._n_under_way += 1
+        written.add_done_callback(lambda _: loop.call_soon_threadsafe(self._answer, batch, written))
+
+    def _refuse_from(self, batch: Sequence[_Request], cause: RuntimeError) -> None:
+        """Refuse some requests and all that wait: no thread can be had, so nobody would come."""
+        refusal = _no_thread()
+        refusal.__cause__ = cause
+        while batch:
+            _tell(batch, refusal)
+            batch = self._take()
 
     def _take(self) -> list[_Request]:
         """Take what waited longest, not more than is good at once; nothing that was given up."""
@@ -99,17 +110,27 @@ class RowQueue:
                 n_rows += request.n_rows
         return batch
 
-    def _answer(self, batch: Sequence[_Request], failure: BaseException | None) -> None:
+    def _answer(self, batch: Sequence[_Request], written: Future[None]) -> None:
         self._n_under_way -= 1
-        for request in batch:
-            problem = request.problem if failure is None else failure
-            if request.stored.done():  # Given up meanwhile.
-                continue
-            if problem is None:
-                request.stored.set_result(None)
-            else:
-                request.stored.set_exception(problem)
+        _tell(batch, _no_thread() if written.cancelled() else written.exception())
         self._begin()
+
+
+def _tell(batch: Sequence[_Request], failure: BaseException | None) -> None:
+    """Answer requests: each by its own problem, unless all of them failed."""
+    for request in batch:
+        problem = request.problem if failure is None else failure
+        if request.stored.done():  # Given up meanwhile.
+            continue
+        if problem is None:
+            request.stored.set_result(None)
+        else:
+            request.stored.set_exception(problem)
+
+
+def _no_thread() -> OverloadedError:
+    msg = "no thread could be had to write the rows: the gateway stops, or has too many"
+    return OverloadedError(msg, hint="send them again later; writing rows twice does no harm")
 
 
 def _write_all(batch: Sequence[_Request], write: Callable[[PushedRows], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import redis
 
 from evenstore.online.connection import execute
 from evenstore.online.key_group import open_key_group
+from evenstore.online.sdk_read import decode_group, rows_of
 from evenstore.schema.model import FeatureViewSchema, Layout
 from evenstore.schema.request import ViewRead
 
@@ -40,9 +42,11 @@ def read_stored(
     group = open_key_group(layout, project, [read], max_skew_us=_LATE_US)
     wanted = list(keys)
     commands = group.commands([group.encoder.encode(key) for key in wanted])
-    (answers,) = group.decode(execute(client, commands), 0)
+    (view_columns,) = decode_group(
+        group, execute(client, commands), 0, functools.partial(execute, client)
+    )
     stored = {}
-    for key, (event_us, values, _) in zip(wanted, answers, strict=True):
+    for key, (event_us, values, _) in zip(wanted, rows_of(view_columns), strict=True):
         if event_us is not None:
             by_name = zip((field.name for field in view.features), values, strict=True)
             stored[key] = StoredRow(event_us, dict(by_name))

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -16,13 +14,15 @@ from evenstore.errors import (
 )
 from evenstore.online.connection import (
     DRIVER_ERRORS,
+    Command,
     execute,
-    execute_async,
-    open_async_redis,
+    execute_raw,
     open_redis,
     translate_redis_error,
 )
 
+Send = Callable[[redis.Redis, list[Command]], list[object]]
+_WAYS = [execute, execute_raw]
 _DRIVER_CLASSES = sorted(
     {
         kind
@@ -122,22 +122,47 @@ def test_error_without_a_text_is_named_by_its_class() -> None:
     assert "WatchError" in translate_redis_error(exceptions.WatchError()).message
 
 
-def test_replies_come_in_the_order_of_the_commands(client: redis.Redis) -> None:
-    assert execute(client, [(b"SET", b"a", b"1"), (b"GET", b"a"), (b"GET", b"b")]) == [
+@pytest.mark.parametrize("send", _WAYS)
+def test_replies_come_in_the_order_of_the_commands(client: redis.Redis, send: Send) -> None:
+    assert send(client, [(b"SET", b"a", b"1"), (b"GET", b"a"), (b"GET", b"b")]) == [
         b"OK",
         b"1",
         None,
     ]
-    assert execute(client, []) == []
+    assert send(client, []) == []
 
 
-def test_refused_command_is_an_error_without_its_values(client: redis.Redis) -> None:
+@pytest.mark.parametrize("send", _WAYS)
+def test_refused_command_is_an_error_without_its_values(client: redis.Redis, send: Send) -> None:
     client.set("text", "x")
 
     with pytest.raises(OnlineStoreError, match="WRONGTYPE") as error:
-        execute(client, [(b"HSET", b"text", b"field", b"secret")])
+        send(client, [(b"HSET", b"text", b"field", b"secret")])
 
     assert "secret" not in str(error.value)
+    assert send(client, [(b"GET", b"text")]) == [b"x"], "no reply is left behind"
+
+
+@pytest.mark.parametrize("send", _WAYS)
+def test_no_server_is_unavailable(send: Send) -> None:
+    with (
+        open_redis("unix:///nowhere/redis.sock") as nobody,
+        pytest.raises(OnlineStoreUnavailableError),
+    ):
+        send(nobody, [(b"PING",)])
+
+
+@pytest.mark.parametrize("send", _WAYS)
+def test_silent_server_is_given_up(client: redis.Redis, redis_url: str, send: Send) -> None:
+    client.client_pause(60_000, all=False)
+    try:
+        with (
+            open_redis(redis_url, timeout_s=0.1) as asking,
+            pytest.raises(OnlineStoreTimeoutError),
+        ):
+            send(asking, [(b"SET", b"a", b"1")])
+    finally:
+        client.client_unpause()
 
 
 def test_wrong_password_names_the_credentials(client: redis.Redis, redis_url: str) -> None:
@@ -166,42 +191,3 @@ def test_user_without_the_permission_is_refused(client: redis.Redis, redis_url: 
             execute(reader, [(b"GET", b"a")])
     finally:
         client.execute_command("ACL", "DELUSER", "reader")
-
-
-def _run_async(url: str, *commands: tuple[bytes, ...], timeout_s: float = 5.0) -> list[Any]:
-    async def run() -> list[Any]:
-        client = open_async_redis(url, timeout_s=timeout_s)
-        try:
-            return await execute_async(client, commands)
-        finally:
-            await client.aclose()
-            await client.connection_pool.aclose()
-
-    return asyncio.run(run())
-
-
-def test_asynchronous_twin_gives_the_same_replies(redis_url: str) -> None:
-    assert _run_async(redis_url, (b"SET", b"a", b"1"), (b"GET", b"a")) == [b"OK", b"1"]
-
-
-def test_asynchronous_twin_refuses_without_values(client: redis.Redis, redis_url: str) -> None:
-    client.set("text", "x")
-
-    with pytest.raises(OnlineStoreError, match="WRONGTYPE") as error:
-        _run_async(redis_url, (b"HSET", b"text", b"field", b"secret"))
-
-    assert "secret" not in str(error.value)
-
-
-def test_asynchronous_twin_is_unavailable_without_a_server() -> None:
-    with pytest.raises(OnlineStoreUnavailableError):
-        _run_async("unix:///nowhere/redis.sock", (b"PING",))
-
-
-def test_asynchronous_twin_gives_up_on_a_silent_server(client: redis.Redis, redis_url: str) -> None:
-    client.client_pause(60_000, all=False)
-    try:
-        with pytest.raises(OnlineStoreTimeoutError):
-            _run_async(redis_url, (b"SET", b"a", b"1"), timeout_s=0.1)
-    finally:
-        client.client_unpause()

@@ -23,7 +23,7 @@ from evenstore.online.connection import execute_raw, open_redis
 from evenstore.online.feature_removal import find_stale_schemas, remove_features
 from evenstore.online.key_group import open_key_group
 from evenstore.online.purge import fetch_schemas
-from evenstore.online.sdk_read import decode_group
+from evenstore.online.sdk_read import decode_group, rows_of
 from evenstore.progress import NullProgress, Progress
 from evenstore.schema.model import FeatureViewSchema, Layout
 from evenstore.schema.request import ViewRead
@@ -260,7 +260,8 @@ def _stored_features(store: MarkedStore, k: int) -> dict[str, Any]:
     group = open_key_group(store.layout, store.project, [read], max_skew_us=2**60)
     replies = execute_raw(store.client, group.commands([store.key(k)]))
     send = functools.partial(execute_raw, store.client)
-    (((_, values, statuses),),) = decode_group(group, replies, 0, send)
+    (view,) = decode_group(group, replies, 0, send)
+    ((_, values, statuses),) = rows_of(view)
     return {
         field.name: value
         for field, value, status in zip(store.view.features, values, statuses, strict=True)

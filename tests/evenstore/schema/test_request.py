@@ -104,6 +104,10 @@ def test_no_references_and_pinned_versions_are_refused() -> None:
         ("stats@:trips", ("stats", "trips")),
         ("stats@V2:trips", ("stats@v2", "trips")),
         ("stats@v2:trips", ("stats@v2", "trips")),
+        ("stats@v002:trips", ("stats@v2", "trips")),
+        ("stats@V00:trips", ("stats@v0", "trips")),
+        ("stats@V2a:trips", ("stats@V2a", "trips")),
+        ("stats@b@v2:trips", ("stats@b@v2", "trips")),
     ],
 )
 def test_reference_is_read_as_feast_reads_it(reference: str, split: tuple[str, str]) -> None:

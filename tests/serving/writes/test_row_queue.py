@@ -10,6 +10,7 @@ import pytest
 from evenstore.dtypes import Dtype
 from evenstore.errors import CodecError, OnlineStoreError, OnlineStoreUnavailableError
 from evenstore.schema.model import FeatureViewSchema, Field
+from serving.errors import OverloadedError
 from serving.writes.row_queue import RowQueue
 from serving.writes.rows import PushedRows
 
@@ -131,6 +132,50 @@ def test_what_was_given_up_is_not_written() -> None:
 
     asyncio.run(go())
     assert sink.batches == [[101], [2]]
+
+
+def test_without_a_thread_nobody_waits_and_later_rows_are_written() -> None:
+    sink = Sink()
+
+    async def go() -> list[BaseException | None]:
+        ending, threads = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        queue = RowQueue(sink.write, ending)
+        # Two are under way; of those that wait, not more than one is taken at once.
+        parts = [rows(101), *[rows(*range(n, n + 6_000)) for n in (200, 7_000, 14_000)]]
+        tasks = [asyncio.create_task(queue.write([part])) for part in parts]
+        await asyncio.sleep(0)
+        ending.shutdown(wait=False)
+        sink.is_open.set()
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            queue._threads = threads
+            await queue.write([rows(2)])
+        threads.shutdown()
+        return answers
+
+    answers = asyncio.run(go())
+    assert kinds(answers) == [_FINE, _FINE, OverloadedError, OverloadedError]
+    assert [batch[0] for batch in sink.batches] == [101, 200, 2]
+
+
+def test_what_was_called_off_before_it_began_is_refused() -> None:
+    sink = Sink()
+
+    async def go() -> list[BaseException | None]:
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(sink.is_open.wait, 10)
+            queue = RowQueue(sink.write, threads)
+            task = asyncio.create_task(queue.write([rows(1)]))
+            await asyncio.sleep(0)
+            threads.shutdown(wait=False, cancel_futures=True)
+            try:
+                async with asyncio.timeout(10):
+                    return await asyncio.gather(*[task], return_exceptions=True)
+            finally:
+                sink.is_open.set()
+
+    assert kinds(asyncio.run(go())) == [OverloadedError]
+    assert sink.batches == []
 
 
 def test_many_rows_are_written_beside_each_other() -> None:
