@@ -51,23 +51,14 @@ _Answer = TypeVar("_Answer")
 class AsyncFeatureClient:
     """The asynchronous twin of `FeatureClient`, for one event loop of asyncio.
 
+    It takes the same arguments, gives the same answers and raises the same errors.
+
     ```python
     async with AsyncFeatureClient("http://127.0.0.1:6566") as client:
         features = await client.get_online_features(
             feature_service="churn_v1", entities={"customer_id": [17850]}
         )
     ```
-
-    Args:
-        base_url: Where the gateway is.
-        api_key: Sent with every request; `EVENSTORE_API_KEY` of the environment by default.
-        timeout_s: Time of one call, retries and their pauses included.
-        retries: How calls are tried again that failed for a reason that may pass.
-        max_connections: Connections kept open at most; further calls wait for one.
-        ssl_context: For https, where the system's authorities are not enough.
-
-    Raises:
-        ConfigurationError: An argument cannot be used.
     """
 
     def __init__(
@@ -125,13 +116,7 @@ class AsyncFeatureClient:
         full_feature_names: bool = False,
         timeout_s: float | None = None,
     ) -> OnlineFeatures:
-        """Look up the features of entity rows; as `FeatureClient.get_online_features`.
-
-        Raises:
-            ConfigurationError: Neither or both of `feature_service` and `features` are given.
-            EntityRowsError: A value cannot be sent.
-            GatewayError: The gateway refused or failed, or gave no answer (status 0).
-        """
+        """As `FeatureClient.get_online_features`."""
         exchange = online_features_exchange(
             entities,
             feature_service=feature_service,
@@ -151,13 +136,7 @@ class AsyncFeatureClient:
         as_of: datetime | None = None,
         timeout_s: float | None = None,
     ) -> FeatureVectors:
-        """Look up one feature vector per entity row; as `FeatureClient.feature_vectors`.
-
-        Raises:
-            ConfigurationError: Neither or both of `feature_service` and `features` are given.
-            EntityRowsError: A value cannot be sent.
-            GatewayError: The gateway refused or failed, or gave no answer (status 0).
-        """
+        """As `FeatureClient.feature_vectors`."""
         exchange = feature_vectors_exchange(
             entity_rows,
             feature_service=feature_service,
@@ -171,29 +150,17 @@ class AsyncFeatureClient:
     async def feature_services(
         self, *, timeout_s: float | None = None
     ) -> tuple[ServiceSummary, ...]:
-        """List the feature services, those that cannot be served included.
-
-        Raises:
-            GatewayError: The gateway refused or failed, or gave no answer (status 0).
-        """
+        """As `FeatureClient.feature_services`."""
         return await self._call(feature_services_exchange(), timeout_s)
 
     async def feature_service(self, name: str, *, timeout_s: float | None = None) -> ServedService:
-        """Describe what a feature service takes and gives.
-
-        Raises:
-            GatewayError: There is no such service (404), or the gateway failed.
-        """
+        """As `FeatureClient.feature_service`."""
         return await self._call(feature_service_exchange(name), timeout_s)
 
     async def freshness(
         self, feature_view: str, *, timeout_s: float | None = None
     ) -> ViewFreshness:
-        """Tell how far a feature view is materialized.
-
-        Raises:
-            GatewayError: There is no such view (404), or the gateway failed.
-        """
+        """As `FeatureClient.freshness`."""
         return await self._call(freshness_exchange(feature_view), timeout_s)
 
     async def push(
@@ -204,12 +171,7 @@ class AsyncFeatureClient:
         to: PushTarget = "online",
         timeout_s: float | None = None,
     ) -> None:
-        """Push rows to a push source; as `FeatureClient.push`.
-
-        Raises:
-            EntityRowsError: A value cannot be sent.
-            GatewayError: The gateway refused or failed, or gave no answer (status 0).
-        """
+        """As `FeatureClient.push`."""
         await self._call(push_exchange(push_source_name, columns, to=to), timeout_s)
 
     async def write_to_online_store(
@@ -219,24 +181,15 @@ class AsyncFeatureClient:
         *,
         timeout_s: float | None = None,
     ) -> None:
-        """Write rows of a feature view to the online store; otherwise as `push`.
-
-        Raises:
-            EntityRowsError: A value cannot be sent.
-            GatewayError: The gateway refused or failed, or gave no answer (status 0).
-        """
+        """As `FeatureClient.write_to_online_store`."""
         await self._call(write_exchange(feature_view_name, columns), timeout_s)
 
     async def readiness(self, *, timeout_s: float | None = None) -> Readiness:
-        """Ask what the gateway serves; never tried again.
-
-        Raises:
-            GatewayError: It is not ready, or gave no answer (status 0).
-        """
+        """As `FeatureClient.readiness`."""
         return await self._call(readiness_exchange(), timeout_s)
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:
-        """Tell whether lookups would be answered now; raises nothing."""
+        """As `FeatureClient.is_ready`."""
         try:
             await self.readiness(timeout_s=timeout_s)
         except GatewayError:

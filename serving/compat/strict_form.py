@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from evenstore.dtypes import Dtype
 from evenstore.errors import EvenstoreError
+from evenstore.schema.request import FeatureRequest
 from evenstore.semantics import Status
 from serving.compat.strict import (
     STRICT_NULL_TIMESTAMP,
@@ -32,22 +33,21 @@ class StrictForm:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def restore(self, body: bytes, answer: bytes) -> bytes:
+    def restore(self, body: bytes, request: FeatureRequest, answer: bytes) -> bytes:
         """Rearrange an answer.
 
         Args:
             body: The request's.
+            request: What was planned for it: the schema may be another by now.
             answer: What the gateway answered.
         """
-        asked = parse_feast_request(body)
-        request = self._gateway.plan(asked).request
         parsed = orjson.loads(answer)
         names, results = parsed["metadata"]["feature_names"], parsed["results"]
         n_keys = len(request.entity_columns)
         for column, result in zip(request.columns, results[n_keys:], strict=True):
             if column.field.dtype is Dtype.UNIX_TIMESTAMP and not column.is_on_demand:
                 _mark_nulls(result)
-        order = strict_order(request, asked.entities)
+        order = strict_order(request, parse_feast_request(body).entities)
         places = [*order.keys, *(n_keys + i for i in order.features)]
         parsed["metadata"]["feature_names"] = [names[i] for i in places]
         parsed["results"] = [results[i] for i in places]

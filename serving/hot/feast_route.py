@@ -233,10 +233,10 @@ class FeastRoute:
             has_more = message.get("more_body", False)
         return b"".join(pieces)
 
-    def render(self, answer: Answer, caller: Caller, body: bytes) -> Reply:
+    def render(self, answer: Answer, caller: Caller, body: bytes, lookup: Lookup) -> Reply:
         """Return the HTTP answer that has an answer's JSON."""
         if self.strict is not None:
-            answer.body = self.strict.restore(body, answer.body)
+            answer.body = self.strict.restore(body, lookup.asked.plan.request, answer.body)
         body, as_of_us = answer.body, answer.as_of_us
         instant, request_id = self._instant(as_of_us), caller.request_id
         head = self._head % (len(body), instant, as_of_us, request_id)
@@ -349,7 +349,7 @@ class _Exchange:
             self._refuse(exc)
 
     def _reply(self, answer: Answer) -> None:
-        self._end(self._route.render(answer, self._caller, self._body))
+        self._end(self._route.render(answer, self._caller, self._body, self._lookup))
 
     def _refuse(self, exc: Exception) -> None:
         try:

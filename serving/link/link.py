@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 from evenstore.codec.command import encode_command
@@ -187,7 +188,8 @@ class RedisLink:
         return LinkConnection(asyncio.get_running_loop(), self._bounds, self._on_end)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        # All requests share a connection: the lines about it are not of the one that opened it.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
