@@ -35,7 +35,8 @@ _Array = npt.NDArray[Any]
 _Column = _Array | NullableArray | list[Any]
 _Maker = Callable[[_Array, _Array], Any]
 _WORD = 8
-# Of a row's flags and schema: of this schema, no tombstone, and without nulls.
+_BITS = 64
+# Of a row's flags and schema: of this one, no tombstone, and without nulls.
 _PLAIN_MASK = 0xFFFFFFFF << 8 | TOMBSTONE | HAS_NULLS
 _VIEW_MASK = (1 << 8 * VIEW_BYTES) - 1
 # Sizes found in damaged bytes lead behind the end, but not behind this.
@@ -103,6 +104,11 @@ class EntityBlock:
             raise NoBlockError
         return found
 
+    def bytes_at(self, at: _Array) -> _Array:
+        """Return the byte at each offset, as what NumPy takes fastest for an index."""
+        found: _Array = self.bytes[at].astype(np.intp)
+        return found
+
     def words(self, at: _Array) -> _Array:
         """Return the eight bytes at each offset as int64, little endian."""
         words: _Array = self._words[at]
@@ -114,15 +120,22 @@ class EntityBlock:
         while True:
             is_open = at < self._ends
             head = self._words[at]
-            if not _are_all(is_open):
-                break
             views = head & _VIEW_MASK
             view = int(views[0])
-            if view in slots or not _are_all(views == view):
+            if not _are_all(is_open) or view in slots or not _are_all(views == view):
                 break
             at, slots[view] = _slot(at, head)
-        # From here on entities differ in their slots, or have none any more.
+        if is_open.any():
+            at = self._find_more(slots, at)
+        if not _are_all(at == self._ends):
+            raise NoBlockError
+        return slots
+
+    def _find_more(self, slots: dict[int, tuple[_Array, _Array]], at: _Array) -> _Array:
+        """Note the slots in which entities differ; return where each entity's last one ends."""
+        is_open = at < self._ends
         while is_open.any():
+            head = self._words[at]
             behind, span = _slot(at, np.where(is_open, head, 0))
             views = head & _VIEW_MASK
             for view in set(views[is_open].tolist()):
@@ -133,10 +146,7 @@ class EntityBlock:
                     place[is_view] = stored[is_view]
             at = np.where(is_open, behind, at)
             is_open = at < self._ends
-            head = self._words[at]
-        if not _are_all(at == self._ends):
-            raise NoBlockError
-        return slots
+        return at
 
 
 def _slot(at: _Array, head: _Array) -> tuple[_Array, tuple[_Array, _Array]]:
@@ -174,7 +184,13 @@ class BlockReader:
         self._fixed = np.array(schema.fixed, np.intp)
         self._width = int(self._sizes.sum())
         self._sizes_before = (np.cumsum(self._sizes) - self._sizes)[:, None]
-        self._integers = [schema.fixed.index(i) for i in schema.integers]
+        # Of each feature its bit among the sixty-four that are read together.
+        places = np.arange(len(schema.features)) % _BITS
+        self._null_bits = (np.uint64(1) << places.astype(np.uint64)).view(np.int64)[:, None]
+        self._n_integers = len(schema.integers)
+        # Of those that share a byte of widths, their places.
+        integers = [schema.fixed.index(i) for i in schema.integers]
+        self._integers = [_as_slice(integers[i : i + 4]) for i in range(0, self._n_integers, 4)]
         self._runs = _runs(schema, features)
         places = {i: place for place, i in enumerate(schema.fixed)}
         self._fixed_wanted = np.array(
@@ -229,10 +245,12 @@ class BlockReader:
             raise NoBlockError
         has_nulls = head & HAS_NULLS != 0
         n_features = len(self._schema.features)
-        n_bytes = (n_features + 7) // 8
-        packed = block.bytes[at[:, None] + np.arange(n_bytes)]
-        bits = np.unpackbits(packed, axis=1, bitorder="little")[:, :n_features]
-        return (bits.astype(bool) & has_nulls[:, None]).T, at + n_bytes * has_nulls
+        nulls = [
+            block.words(at + i // 8) * has_nulls & self._null_bits[i : i + _BITS] != 0
+            for i in range(0, n_features, _BITS)
+        ]
+        behind = at + (n_features + 7) // 8 * has_nulls
+        return nulls[0] if len(nulls) == 1 else np.concatenate(nulls), behind
 
     def _offsets(
         self, block: EntityBlock, nulls: _Array | None, at: _Array
@@ -243,13 +261,12 @@ class BlockReader:
             if not _are_all(last <= len(block.bytes) - _WORD):
                 raise NoBlockError
             return at + self._sizes_before, self._sizes, last
-        sizes = np.repeat(self._sizes[:, None], len(at), axis=1)
-        if self._integers:
-            n_bytes = (2 * len(self._integers) + 7) // 8
-            widths = [_WIDTHS[:, block.bytes[at + i]] for i in range(n_bytes)]
-            of_all = widths[0] if n_bytes == 1 else np.concatenate(widths)
-            sizes[self._integers] = of_all[: len(self._integers)]
-            at = at + n_bytes
+        sizes = np.empty((len(self._sizes), len(at)), np.int64)
+        sizes[:] = self._sizes[:, None]
+        for i, places in enumerate(self._integers):
+            widths = _WIDTHS.take(block.bytes_at(at + i), axis=1)
+            sizes[places] = widths[: self._n_integers - 4 * i]
+        at = at + len(self._integers)
         if nulls is not None:
             sizes[nulls[self._fixed]] = 0
         ends = at + np.cumsum(sizes, axis=0)
@@ -300,13 +317,14 @@ def _read_part(
 
 def _read_order(block: EntityBlock, start: _Array) -> tuple[_Array, _Array]:
     """Return the rows' event timestamps and where their flags are."""
-    first = block.bytes[start]
+    first = block.bytes_at(start)
     if not _are_all(first):
         raise NoBlockError
-    event_us = (block.words(start).byteswap() >> _SHIFTS[first] & _MASKS[first]) - _BIASES[first]
-    at = start + _SORTABLE_SIZES[first]
-    at = at + _SORTABLE_SIZES[block.bytes[at]]
-    return event_us, at + _SORTABLE_SIZES[block.bytes[at]]
+    raw = block.words(start).byteswap()
+    event_us = (raw >> _SHIFTS.take(first) & _MASKS.take(first)) - _BIASES.take(first)
+    at = start + _SORTABLE_SIZES.take(first)
+    at = at + _SORTABLE_SIZES.take(block.bytes_at(at))
+    return event_us, at + _SORTABLE_SIZES.take(block.bytes_at(at))
 
 
 def _nullable(column: _Column, is_null: _Array) -> _Column:
@@ -317,6 +335,12 @@ def _nullable(column: _Column, is_null: _Array) -> _Column:
     for row in np.flatnonzero(is_null).tolist():
         column[row] = None
     return column
+
+
+def _as_slice(places: list[int]) -> list[int] | slice:
+    """Return places that follow each other as a slice, which is far faster to assign to."""
+    first, end = places[0], places[-1] + 1
+    return slice(first, end) if end - first == len(places) else places
 
 
 @dataclass(frozen=True, slots=True)

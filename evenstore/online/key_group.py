@@ -240,12 +240,12 @@ class PackedKeyGroup(KeyGroup):
     ) -> list[ViewColumns] | None:
         """Decode many entities together; None where a row is of a form that needs more care."""
         missing = None
-        found = entities
+        found: Sequence[Any] = entities
         if None in entities:
             missing = np.array([entity is None for entity in entities])
             found = [entity for entity in entities if entity is not None]
         try:
-            block = EntityBlock([entity for entity in found if entity is not None])
+            block = EntityBlock(found)
             # All are read before one is judged: rows of which one is given up are judged again.
             views = [decoder.block_reader.read(block) for decoder in self._decoders]
             return [

@@ -116,11 +116,9 @@ class FeastRenderer:
             ]
         # One call for all: nothing but columns has brackets.
         plain: Sequence[Any] = columns
-        try:
-            text = orjson.dumps(plain, option=_OPTIONS)
-        except TypeError:
+        if NullableArray in map(type, columns):
             plain = [_json_column(column) for column in columns]
-            text = orjson.dumps(plain, option=_OPTIONS)
+        text = orjson.dumps(plain, option=_OPTIONS)
         texts = text[2:-2].split(b"],[")
         if b"n" in text:
             for i, is_float in enumerate(self._is_float):

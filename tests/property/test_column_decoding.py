@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from evenstore.clock import us_to_datetime
 from evenstore.codec.feast_row import encode_timestamp
 from evenstore.codec.feast_value import value_encoder
+from evenstore.codec.nullable_array import NullableArray
 from evenstore.codec.packed_encoder import PackedRowEncoder
 from evenstore.codec.packed_row import (
     RowSchema,
@@ -103,6 +104,9 @@ def _views(draw: st.DrawFn) -> list[FeatureViewSchema]:
     for name in draw(st.sampled_from([["a"], ["a", "b"], ["c", "a", "b"]])):
         pool = _FIXED if draw(st.booleans()) else _FIXED + _VARIABLE
         dtypes = draw(st.lists(st.sampled_from(pool), min_size=1, max_size=9))
+        if draw(st.integers(0, 5)) == 0:
+            # More than the bits of a word, in rows that are still short.
+            dtypes += [Dtype.BOOL] * 70
         fields = tuple(Field(f"f{i}", dtype) for i, dtype in enumerate(dtypes))
         ttl_us = draw(st.sampled_from([None, 30 * _DAY_US]))
         enforcement = draw(st.sampled_from(TtlEnforcement))
@@ -293,6 +297,24 @@ def test_row_of_an_older_schema_is_read_by_that(n_each: int) -> None:
     in_both, only_newer = (_by_row(view, 2 * n_each)[i][2] for i in (0, -1))
     assert in_both == [Status.PRESENT, Status.NOT_FOUND]
     assert only_newer == [Status.PRESENT, Status.PRESENT]
+
+
+@pytest.mark.parametrize("n_features", [1, 63, 64, 65, 130])
+def test_many_rows_are_read_together_however_wide(n_features: int) -> None:
+    """Where the parts of a row were taken for others, each would be read by itself, slowly."""
+    features = tuple(Field(f"f{i:03}", Dtype.BOOL) for i in range(n_features))
+    view = FeatureViewSchema("a", (), features, None)
+    # The first may be of tomorrow, and is then read by itself.
+    _, *rows = _rows(view, np.random.default_rng(5), 51, null_rate=0.3)
+    entities = [join_slots({view_id("a"): row}) for row in rows]
+    read = ViewRead(view, "a", (), view.features)
+    group = open_key_group(Layout.PACKED, _PROJECT, [read])
+
+    (decoded,) = group.decode_columns([entities], _NOW_US)
+
+    assert all(isinstance(column, np.ndarray | NullableArray) for column in decoded.values)
+    expected = _one_by_one(PackedViewDecoder(_PROJECT, read), entities)
+    assert _same(_by_row(decoded, 50), expected)
 
 
 @pytest.mark.parametrize("n_rows", [1, 23, 24, 100])
