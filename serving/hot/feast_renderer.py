@@ -30,6 +30,9 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_DATACLASS
 )
 _NAMES = {status: b'"%b"' % status.name.encode() for status in Status}
+# No name has one of these bytes.
+_NAMES_BY_BYTE = [(bytes([status]), name + b",") for status, name in _NAMES.items()]
+_FEW = 16
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as orjson takes it, in UTC, and far sooner made
 _NO_EVENT = orjson.dumps(NO_EVENT_TIMESTAMP)
 # Longer texts are made anew each time: kept, they would take hundreds of megabytes.
@@ -182,7 +185,12 @@ def _write_each(column: Column, write: Callable[[Any], Any] | None) -> bytes:
 
 
 def _status_part(statuses: Sequence[Status]) -> bytes:
-    return b'"statuses":[%b]' % b",".join([_NAMES[status] for status in statuses])
+    if len(statuses) <= _FEW:
+        return b'"statuses":[%b]' % b",".join([_NAMES[status] for status in statuses])
+    text = bytes(statuses)
+    for number, name in _NAMES_BY_BYTE:
+        text = text.replace(number, name)
+    return b'"statuses":[%b]' % text[:-1]
 
 
 def _instants(event_us: Column) -> bytes:

@@ -115,3 +115,13 @@ def test_column_of_nulls_alone_is_written_as_nulls(dtype: Dtype) -> None:
     result = _rendered(_renderer([dtype]), answer, 3)["results"][1]
     assert result["values"] == [None] * 3
     assert result["statuses"] == ["NOT_FOUND"] * 3
+
+
+@pytest.mark.parametrize("n_rows", [1, 16, 17, 400])
+def test_statuses_are_written_by_their_names(n_rows: int) -> None:
+    statuses = [*Status, *[Status.PRESENT, Status.NULL_VALUE] * n_rows][:n_rows]
+    answer = ColumnAnswer([[1] * n_rows], [statuses], [None], {})
+
+    (_, feature) = _rendered(_renderer([Dtype.INT64]), answer, n_rows)["results"]
+
+    assert feature["statuses"] == [status.name for status in statuses]
