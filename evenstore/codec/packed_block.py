@@ -26,13 +26,13 @@ from evenstore.codec.packed_row import (
     read_length,
 )
 from evenstore.codec.sortable import FIRST_POSITIVE, SORTABLE_SIZES
+from evenstore.codec.view_block import BlockColumn, NoBlockError, ViewBlock, are_all
 from evenstore.dtypes import Dtype
 from evenstore.errors import CorruptRowError
 
-__all__ = ["BlockReader", "EntityBlock", "NoBlockError", "ViewBlock"]
+__all__ = ["BlockReader", "EntityBlock"]
 
 _Array = npt.NDArray[Any]
-_Column = _Array | NullableArray | list[Any]
 _Maker = Callable[[_Array, _Array], Any]
 _WORD = 8
 _BITS = 64
@@ -49,24 +49,6 @@ _WIDTHS = 1 << (np.arange(256) >> np.array([[0], [2], [4], [6]]) & 3)
 _SHIFTS = 64 - 8 * _SORTABLE_SIZES
 _MASKS = (np.int64(1) << (8 * _SORTABLE_SIZES - 4)) - 1
 _BIASES = np.where(np.arange(256) >> 4 >= FIRST_POSITIVE, 0, _MASKS + 1)
-
-
-class NoBlockError(Exception):
-    """Rows that must be read one by one: deleted, of another schema, or damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class ViewBlock:
-    """One view's rows of a block.
-
-    Attributes:
-        event_us: int64.
-        values: One column per feature asked for: an array, one with nulls, or a list with None
-            where null.
-    """
-
-    event_us: _Array
-    values: list[_Column]
 
 
 class EntityBlock:
@@ -89,7 +71,7 @@ class EntityBlock:
         self._ends = np.cumsum(lengths)
         self._starts = self._ends - lengths
         # An empty one would have the version of the one behind it.
-        if not (lengths.all() and _are_all(self.bytes[self._starts] == FORMAT_VERSION)):
+        if not (lengths.all() and are_all(self.bytes[self._starts] == FORMAT_VERSION)):
             raise NoBlockError
         self._slots = self._find_slots()
 
@@ -100,7 +82,7 @@ class EntityBlock:
             NoBlockError: An entity has none.
         """
         found = self._slots.get(int.from_bytes(view_id, "little"))
-        if found is None or not _are_all(found[0] > 0):
+        if found is None or not are_all(found[0] > 0):
             raise NoBlockError
         return found
 
@@ -122,12 +104,12 @@ class EntityBlock:
             head = self._words[at]
             views = head & _VIEW_MASK
             view = int(views[0])
-            if not _are_all(is_open) or view in slots or not _are_all(views == view):
+            if not are_all(is_open) or view in slots or not are_all(views == view):
                 break
             at, slots[view] = _slot(at, head)
         if is_open.any():
             at = self._find_more(slots, at)
-        if not _are_all(at == self._ends):
+        if not are_all(at == self._ends):
             raise NoBlockError
         return slots
 
@@ -152,16 +134,11 @@ class EntityBlock:
 def _slot(at: _Array, head: _Array) -> tuple[_Array, tuple[_Array, _Array]]:
     """Return where slots end, and where their rows start and end."""
     length = head >> 8 * VIEW_BYTES & 0xFF
-    if not _are_all(length < LENGTH_U16):
+    if not are_all(length < LENGTH_U16):
         raise NoBlockError
     start = at + (VIEW_BYTES + 1)
     end = start + length
     return end, (start, end)
-
-
-def _are_all(mask: _Array) -> bool:
-    # Several times as fast as `mask.all()`.
-    return int(np.count_nonzero(mask)) == mask.size
 
 
 class BlockReader:
@@ -185,8 +162,8 @@ class BlockReader:
         self._width = int(self._sizes.sum())
         self._sizes_before = (np.cumsum(self._sizes) - self._sizes)[:, None]
         # Of each feature its bit among the sixty-four that are read together.
-        places = np.arange(len(schema.features)) % _BITS
-        self._null_bits = (np.uint64(1) << places.astype(np.uint64)).view(np.int64)[:, None]
+        bits = np.arange(len(schema.features), dtype=np.uint64) % np.uint64(_BITS)
+        self._null_bits = (np.uint64(1) << bits).view(np.int64)[:, None]
         self._n_integers = len(schema.integers)
         # Of those that share a byte of widths, their places.
         integers = [schema.fixed.index(i) for i in schema.integers]
@@ -213,12 +190,12 @@ class BlockReader:
         head = block.words(flags_at)
         at = flags_at + HEAD_BYTES
         nulls = None
-        if not _are_all(head & _PLAIN_MASK == self._plain):
+        if not are_all(head & _PLAIN_MASK == self._plain):
             nulls, at = self._nulls(block, head, at)
         offsets, sizes, at = self._offsets(block, nulls, at)
-        if not (self._schema.variable or _are_all(at == end)):
+        if not (self._schema.variable or are_all(at == end)):
             raise NoBlockError
-        columns: dict[int, _Column] = {}
+        columns: dict[int, BlockColumn] = {}
         raw = block.words(offsets[self._fixed_wanted])
         sizes = sizes[self._fixed_wanted]
         start_row = 0
@@ -232,7 +209,7 @@ class BlockReader:
         values = [columns[column] for column in range(len(self._features))]
         return ViewBlock(event_us, values if nulls is None else self._with_nulls(values, nulls))
 
-    def _with_nulls(self, columns: list[_Column], nulls: _Array) -> list[_Column]:
+    def _with_nulls(self, columns: list[BlockColumn], nulls: _Array) -> list[BlockColumn]:
         has_nulls = np.logical_or.reduce(nulls, axis=1)
         return [
             _nullable(column, nulls[i]) if has_nulls[i] else column
@@ -241,7 +218,7 @@ class BlockReader:
 
     def _nulls(self, block: EntityBlock, head: _Array, at: _Array) -> tuple[_Array, _Array]:
         """Return which values are null, by feature and row, and where the widths start."""
-        if not _are_all(head & (_PLAIN_MASK & ~HAS_NULLS) == self._plain):
+        if not are_all(head & (_PLAIN_MASK & ~HAS_NULLS) == self._plain):
             raise NoBlockError
         has_nulls = head & HAS_NULLS != 0
         n_features = len(self._schema.features)
@@ -258,7 +235,7 @@ class BlockReader:
         """Return where values of fixed width start, their sizes, and where all of them end."""
         if not self._integers and nulls is None:
             last = at + self._width
-            if not _are_all(last <= len(block.bytes) - _WORD):
+            if not are_all(last <= len(block.bytes) - _WORD):
                 raise NoBlockError
             return at + self._sizes_before, self._sizes, last
         sizes = np.empty((len(self._sizes), len(at)), np.int64)
@@ -271,7 +248,7 @@ class BlockReader:
             sizes[nulls[self._fixed]] = 0
         ends = at + np.cumsum(sizes, axis=0)
         last = ends[-1] if len(ends) else at
-        if not _are_all(last <= len(block.bytes) - _WORD):
+        if not are_all(last <= len(block.bytes) - _WORD):
             raise NoBlockError
         return ends - sizes, sizes, last
 
@@ -318,7 +295,7 @@ def _read_part(
 def _read_order(block: EntityBlock, start: _Array) -> tuple[_Array, _Array]:
     """Return the rows' event timestamps and where their flags are."""
     first = block.bytes_at(start)
-    if not _are_all(first):
+    if not are_all(first):
         raise NoBlockError
     raw = block.words(start).byteswap()
     event_us = (raw >> _SHIFTS.take(first) & _MASKS.take(first)) - _BIASES.take(first)
@@ -327,7 +304,7 @@ def _read_order(block: EntityBlock, start: _Array) -> tuple[_Array, _Array]:
     return event_us, at + _SORTABLE_SIZES.take(block.bytes_at(at))
 
 
-def _nullable(column: _Column, is_null: _Array) -> _Column:
+def _nullable(column: BlockColumn, is_null: _Array) -> BlockColumn:
     if isinstance(column, np.ndarray):
         return NullableArray(column, is_null)
     if isinstance(column, NullableArray):

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evenstore.codec.nullable_array import NullableArray
-from evenstore.codec.packed_block import ViewBlock
+from evenstore.codec.view_block import ViewBlock
 from evenstore.online.view_columns import Column, ViewColumns, spread_column
-from evenstore.online.view_decoder import PackedViewDecoder
+from evenstore.online.view_decoder import ViewDecoder
 from evenstore.semantics import Status
 
 __all__ = ["block_columns"]
@@ -21,7 +21,7 @@ _Mask = npt.NDArray[np.bool_]
 
 
 def block_columns(
-    decoder: PackedViewDecoder, block: ViewBlock, missing: _Mask | None, as_of_us: int
+    decoder: ViewDecoder[Any], block: ViewBlock, missing: _Mask | None, as_of_us: int
 ) -> ViewColumns:
     """Decide the statuses of rows that were read together.
 

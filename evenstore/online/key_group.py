@@ -12,18 +12,19 @@ from typing_extensions import override
 
 from evenstore.codec.command import encode_bulk, encode_command
 from evenstore.codec.entity_key import EntityKeyEncoder
-from evenstore.codec.packed_block import EntityBlock, NoBlockError
+from evenstore.codec.packed_block import EntityBlock
 from evenstore.codec.packed_key import PackedKeyEncoder
 from evenstore.codec.packed_row import split_slots
+from evenstore.codec.view_block import NoBlockError
 from evenstore.errors import CodecError, EvenstoreError, FutureRowError
 from evenstore.online.block_columns import block_columns
 from evenstore.online.connection import Command
+from evenstore.online.feast_view_decoder import FeastViewDecoder
 from evenstore.online.key_payload import KeyPayload, open_key_payload
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.view_columns import ViewColumns
 from evenstore.online.view_decoder import (
     DEFAULT_MAX_SKEW_US,
-    FeastViewDecoder,
     PackedViewDecoder,
     UnknownSchemas,
 )
@@ -153,11 +154,7 @@ class FeastKeyGroup(KeyGroup):
         for decoder in self._decoders:
             stop = start + len(decoder.fields)
             rows = [reply[start:stop] for reply in replies]
-            try:
-                view = decoder.together(rows, as_of_us)
-            except FutureRowError:
-                # One row's error, which the careful way of reading gives to that row alone.
-                view = None
+            view = _together(decoder, rows, as_of_us)
             columns.append(decoder.answer_columns(rows, as_of_us) if view is None else view)
             start = stop
         return columns
@@ -165,6 +162,23 @@ class FeastKeyGroup(KeyGroup):
     @override
     def learn(self, needed: RowSchemaNeeded, reply: object) -> None:
         """Take no note: a hash names its features itself."""
+
+
+def _together(
+    decoder: FeastViewDecoder, rows: Sequence[Sequence[bytes | None]], as_of_us: int
+) -> ViewColumns | None:
+    """Decode hashes column by column; None where a row is of a form that needs more care."""
+    try:
+        if len(rows) < _BLOCK:
+            return decoder.together(rows, as_of_us)
+        missing = None
+        found = [row for row in rows if row[0] is not None]
+        if len(found) < len(rows):
+            missing = np.array([row[0] is None for row in rows])
+        return block_columns(decoder, decoder.read_block(found), missing, as_of_us)
+    except (FutureRowError, NoBlockError):
+        # One row's error, which the careful way of reading gives to that row alone.
+        return None
 
 
 class PackedKeyGroup(KeyGroup):

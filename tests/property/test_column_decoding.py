@@ -28,10 +28,11 @@ from evenstore.codec.rows import RowBatch, RowInstants
 from evenstore.dtypes import Dtype
 from evenstore.errors import CodecError, FutureRowError
 from evenstore.online.column_lookup import plain_column
+from evenstore.online.feast_view_decoder import FeastViewDecoder
 from evenstore.online.key_group import open_key_group
 from evenstore.online.row_schemas import RowSchemaNeeded
 from evenstore.online.view_columns import ViewColumns
-from evenstore.online.view_decoder import FeastViewDecoder, PackedViewDecoder
+from evenstore.online.view_decoder import PackedViewDecoder
 from evenstore.schema.arrow import arrow_type
 from evenstore.schema.model import FeatureViewSchema, Field, Layout
 from evenstore.schema.request import ViewRead
