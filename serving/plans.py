@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from evenstore.errors import EvenstoreError, SchemaError, UnknownFeatureServiceError
 from evenstore.online.column_lookup import ColumnLookup
-from evenstore.online.lookup import OnlineLookup
 from evenstore.schema.degradation import fails_open
 from evenstore.schema.model import RegistrySchema
 from evenstore.schema.request import (
@@ -42,8 +41,7 @@ class ReadPlan:
 
     Attributes:
         request: What is asked for.
-        lookup: Reads it row by row, for the native routes.
-        columns: Reads it column by column, for Feast's form.
+        columns: Reads it, column by column.
         form: How values are read from and written to JSON.
         renderer: Renders Feast's form.
         key_names: The entity columns.
@@ -51,7 +49,6 @@ class ReadPlan:
     """
 
     request: FeatureRequest
-    lookup: OnlineLookup
     columns: ColumnLookup
     form: FeastForm
     renderer: FeastRenderer
@@ -179,11 +176,9 @@ class Plans:
     def _make(self, request: FeatureRequest) -> ReadPlan:
         project, layout = self.schema.project, self.schema.layout
         form = FeastForm(request)
-        stored = _as_stored(request)
         return ReadPlan(
             request=request,
-            lookup=OnlineLookup(project, stored, layout),
-            columns=ColumnLookup(project, stored, layout),
+            columns=ColumnLookup(project, _as_stored(request), layout),
             form=form,
             renderer=FeastRenderer(request, form),
             key_names=tuple(field.name for field in request.entity_columns),

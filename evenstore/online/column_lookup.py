@@ -32,6 +32,7 @@ __all__ = ["ColumnAnswer", "ColumnBatch", "ColumnLookup", "plain_column"]
 
 
 _ON_DEMAND = "on demand"
+_ARRAYS = (np.ndarray, NullableArray)
 
 
 # Neither is frozen, and the answer is no list of objects: both would cost more than what a lookup
@@ -47,6 +48,7 @@ class ColumnAnswer:
             a view; None for on-demand outputs.
         errors: Why a stored row could not be read, by view and row, or an on-demand function
             failed on it.
+        views: What was read, one per `ColumnLookup.reads`: views read for on-demand ones too.
         decoded_s: `perf_counter()` before on-demand views were computed; None where there is none.
     """
 
@@ -54,6 +56,7 @@ class ColumnAnswer:
     statuses: list[Sequence[Status] | None]
     event_us: list[Column | None]
     errors: dict[tuple[str, int], EvenstoreError]
+    views: Sequence[ViewColumns] = ()
     decoded_s: float | None = None
 
 
@@ -91,6 +94,10 @@ class ColumnLookup:
         request: What is asked for.
         layout: How rows lie in Redis.
         max_skew_us: How much later than now a stored row may be before it is refused.
+
+    Attributes:
+        request: What is asked for.
+        reads: The views, in the order in which they are read.
     """
 
     def __init__(
@@ -107,8 +114,8 @@ class ColumnLookup:
         self._wanted = (*request.entity_columns, *request.request_fields)
         # What most requests send: one column, for views that are read together.
         self._only_column = _only_column(self._groups, self._wanted)
-        self._reads = [read for group in self._groups for read in group.reads]
-        self._order = _order(self._reads, request)
+        self.reads = [read for group in self._groups for read in group.reads]
+        self._order = _order(self.reads, request)
         self._defaults = load_defaults(request)
         self._fails_open = fails_open(request)
         self._has_defaults = any(default is not None for default in self._defaults)
@@ -132,16 +139,33 @@ class ColumnLookup:
                 payload, n_commands = encoded
                 return ColumnBatch(len(values), payload, n_commands, columns, {}, [n_commands])
         n_rows = common_length(self._wanted, columns)
-        batch = ColumnBatch(n_rows, b"", 0, columns, {}, [])
-        if self.request.request_fields:
-            batch.request_data = {
-                each.name: request_column(each, columns[each.name])
-                for each in self.request.request_fields
-            }
+        request_data = {
+            each.name: request_column(each, columns[each.name])
+            for each in self.request.request_fields
+        }
+        return self.encode(columns, request_data, n_rows)
+
+    def encode(
+        self,
+        keys: Mapping[str, Sequence[Any]],
+        request_data: Mapping[str, Sequence[Any]],
+        n_rows: int,
+    ) -> ColumnBatch:
+        """Encode the commands of columns of one length.
+
+        Args:
+            keys: The entity columns, at least.
+            request_data: The request's other columns, of their declared types.
+            n_rows: The length.
+
+        Raises:
+            EntityRowsError: A key is not of the declared type.
+        """
+        batch = ColumnBatch(n_rows, b"", 0, keys, request_data, [])
         payloads: list[bytes] = []
         for group in self._groups:
             names = group.columns
-            encoded = group.encode_plain(columns[names[0]]) if len(names) == 1 else None
+            encoded = group.encode_plain(keys[names[0]]) if len(names) == 1 else None
             payload, n_commands = encoded or self._encode_checked(group, batch)
             payloads.append(payload)
             batch.parts.append(n_commands)
@@ -168,7 +192,7 @@ class ColumnLookup:
         errors: dict[tuple[str, int], EvenstoreError] = {}
         for i, view in enumerate(views):
             if view.errors:
-                name = self._reads[i].output_name
+                name = self.reads[i].output_name
                 errors.update(((name, row), error) for row, error in view.errors.items())
         if self._on_demand is None:
             answer = self._gather(views, errors)
@@ -194,7 +218,10 @@ class ColumnLookup:
         n_columns = len(self.request.columns)
         invalid = [Status.INVALID] * batch.n_rows
         nothing = [None] * batch.n_rows
-        answer = ColumnAnswer([nothing] * n_columns, [invalid] * n_columns, [None] * n_columns, {})
+        views = [ViewColumns(nothing, (), ())] * len(self.reads)
+        answer = ColumnAnswer(
+            [nothing] * n_columns, [invalid] * n_columns, [None] * n_columns, {}, views
+        )
         self._fill(answer)
         return answer
 
@@ -215,7 +242,7 @@ class ColumnLookup:
 
     def _encode_checked(self, group: KeyGroup, batch: ColumnBatch) -> tuple[bytes, int]:
         if not group.columns:
-            return group.encode([()])
+            return group.encode([()] if batch.n_rows else [])
         by_name = {each.name: each for each in self.request.entity_columns}
         checked = {
             name: [
@@ -252,12 +279,13 @@ class ColumnLookup:
             event_us += [view.event_us] * len(view.values)
         order = self._order
         if order is None:
-            return ColumnAnswer(values, statuses, event_us, errors)
+            return ColumnAnswer(values, statuses, event_us, errors, views)
         return ColumnAnswer(
             [values[i] for i in order],
             [statuses[i] for i in order],
             [event_us[i] for i in order],
             errors,
+            views,
         )
 
     def _compute(
@@ -271,7 +299,7 @@ class ColumnLookup:
         present = [Status.PRESENT] * batch.n_rows
         event_us: dict[str, Column] = {}
         features: dict[tuple[str, str], FeatureValues] = {}
-        for read, view in zip(self._reads, views, strict=True):
+        for read, view in zip(self.reads, views, strict=True):
             event_us[read.output_name] = view.event_us
             for each, values, statuses in zip(
                 read.features, view.values, view.statuses, strict=True
@@ -281,7 +309,7 @@ class ColumnLookup:
                 )
 
         def note_error(row: int, error: EvenstoreError) -> None:
-            errors[_ON_DEMAND, row] = error
+            errors.setdefault((_ON_DEMAND, row), error)
 
         if self._on_demand is not None:
             computed = self._on_demand.apply(
@@ -295,13 +323,14 @@ class ColumnLookup:
             [each.statuses for each in found],
             [event_us.get(column.view_name) for column in columns],
             errors,
+            views,
             decoded_s,
         )
 
 
 def plain_column(column: Column) -> Sequence[Any]:
     """Return a column of Python values."""
-    if isinstance(column, np.ndarray | NullableArray):
+    if isinstance(column, _ARRAYS):
         values: list[Any] = column.tolist()
         return values
     return column

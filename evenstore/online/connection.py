@@ -24,6 +24,7 @@ __all__ = [
     "Command",
     "exchange",
     "execute",
+    "execute_payload",
     "execute_raw",
     "open_redis",
     "translate_redis_error",
@@ -89,9 +90,18 @@ def execute_raw(client: redis.Redis, commands: Sequence[Command]) -> list[object
         OnlineStoreTimeoutError: Redis did not answer in time.
         OnlineStoreError: Redis refused a command.
     """
-    pieces = [encode_command(command) for command in commands]
+    payload = b"".join([encode_command(command) for command in commands])
+    return execute_payload(client, payload, len(commands))
+
+
+def execute_payload(client: redis.Redis, payload: bytes, n_commands: int) -> list[object]:
+    """Send commands that are bytes already, as `execute_raw` does.
+
+    Raises:
+        OnlineStoreError: As there.
+    """
     try:
-        replies = exchange(client, [b"".join(pieces)], n_replies=len(pieces))
+        replies = exchange(client, [payload], n_replies=n_commands)
     except DRIVER_ERRORS as exc:
         raise translate_redis_error(exc) from exc
     return _refuse_errors(replies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,8 @@ from evenstore.client.values import PlainValue, to_arrow
 from evenstore.dtypes import Dtype
 from evenstore.errors import CodecError, EvenstoreError, FutureRowError, ParityError
 from evenstore.offline.history import read_history
-from evenstore.online.connection import execute
-from evenstore.online.lookup import FeatureColumn, LookupBatch, OnlineLookup
-from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.column_lookup import ColumnLookup
+from evenstore.online.lookup import look_up
 from evenstore.online.store import RedisOnlineStore
 from evenstore.schema.compile import compile_store
 from evenstore.schema.json_form import load_value
@@ -53,6 +53,7 @@ class AskedCell:
         features: Which features; all of the view where empty.
         feature_service: The service that the view is read as part of.
         is_as_known: Whether the offline side knows only rows created by the instant.
+        until_us: By view, the event timestamp that offline rows are looked at up to.
     """
 
     repo: Path
@@ -62,6 +63,7 @@ class AskedCell:
     features: tuple[str, ...] = ()
     feature_service: str | None = None
     is_as_known: bool = False
+    until_us: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +127,19 @@ def compare_cell(asked: AskedCell) -> ComparedCell:
         for field in (*request.entity_columns, *request.request_fields)
     }
     knowledge = Knowledge.AS_KNOWN if asked.is_as_known else Knowledge.LATEST_TRUTH
+    _refuse_other_views(request, asked)
     offline = _read_offline(store, request, row, asked, knowledge)
     online, refusal = _read_online(store, _as_stored(request, evidence), row, asked.as_of_us)
     rows = _read_rows(request, evidence, row, asked)
     context = CauseContext(
         request,
         _RowsRead(rows),
-        open_cell_command(asked.repo, feature_service=asked.feature_service, knowledge=knowledge),
+        open_cell_command(
+            asked.repo,
+            feature_service=asked.feature_service,
+            knowledge=knowledge,
+            seen_until=lambda _difference: asked.until_us,
+        ),
         knowledge,
     )
     compared = [
@@ -188,6 +196,14 @@ def _narrow(request: FeatureRequest, asked: AskedCell) -> FeatureRequest:
     )
 
 
+def _refuse_other_views(request: FeatureRequest, asked: AskedCell) -> None:
+    names = {read.output_name for read in request.reads}
+    others = [name for name in asked.until_us if name not in names]
+    if others:
+        msg = f"`--until` names `{others[0]}`, which is not read"
+        raise ParityError(msg, hint=f"this reads {', '.join(sorted(names))}")
+
+
 def _read_value(field: Field, keys: Mapping[str, str]) -> Any:
     """Read a key, or a field of the request, from its text: the value that a codec would take."""
     text = keys.get(field.name)
@@ -221,6 +237,11 @@ def _read_offline(
         pa.table(columns),
         knowledge=knowledge,
         event_timestamp_column=_AS_OF_COLUMN,
+        seen_until_us={
+            read.output_name: pa.array([asked.until_us[read.output_name]], pa.int64())
+            for read in request.reads
+            if read.output_name in asked.until_us
+        },
     )
     cells = []
     for column in request.columns:
@@ -241,11 +262,10 @@ def _read_online(
     store: FeatureStore, request: FeatureRequest, row: Mapping[str, Any], as_of_us: int
 ) -> tuple[list[Cell], EvenstoreError | None]:
     client = RedisOnlineStore().client(store.config)
-    lookup = OnlineLookup(store.project, request, Layout(store.config.online_store.layout))
-    batch = lookup.begin({name: [value] for name, value in row.items()})
-    replies = execute(client, batch.commands)
+    lookup = ColumnLookup(store.project, request, Layout(store.config.online_store.layout))
+    sent = {name: [value] for name, value in row.items()}
     try:
-        columns = _finish(client, batch, replies, as_of_us)
+        columns = look_up(client, lookup, sent, as_of_us=as_of_us)
     except (CodecError, FutureRowError) as exc:
         return [Cell(None, None, None) for _ in request.columns], exc
     return [
@@ -256,17 +276,6 @@ def _read_online(
         )
         for column in columns
     ], None
-
-
-def _finish(
-    client: Any, batch: LookupBatch, replies: Sequence[Any], as_of_us: int
-) -> Sequence[FeatureColumn]:
-    while True:
-        try:
-            return batch.finish(replies, as_of_us=as_of_us).columns
-        except RowSchemaNeeded as needed:
-            (reply,) = execute(client, [needed.command])
-            batch.learn(needed, reply)
 
 
 def _plain_row(request: FeatureRequest, row: Mapping[str, Any]) -> dict[str, PlainValue]:

@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from evenstore.clock import FrozenClock, datetime_to_us
 from evenstore.offline.history import read_history
-from evenstore.online.connection import execute
-from evenstore.online.lookup import FeatureVectors, OnlineLookup
-from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.column_lookup import ColumnLookup
+from evenstore.online.lookup import look_up
 from evenstore.schema.model import FeatureViewSchema
 from evenstore.schema.request import Column, FeatureRequest
 from evenstore.semantics import Knowledge, Status
@@ -186,17 +185,12 @@ def _read_offline(
 def _read_online(
     world: World, served: FeatureRequest, customers: Sequence[int]
 ) -> Mapping[Column, list[Cell]]:
-    lookup = OnlineLookup(PROJECT, served, LAYOUT)
-    amounts = [_AMOUNT] * len(customers)
-    batch = lookup.begin({"customer_id": customers, "amount": amounts})
-    replies = execute(world.redis, batch.commands)
-    vectors: FeatureVectors | None = None
-    while vectors is None:
-        try:
-            vectors = batch.finish(replies, as_of_us=_NOW_US)
-        except RowSchemaNeeded as needed:
-            (reply,) = execute(world.redis, [needed.command])
-            batch.learn(needed, reply)
+    columns = look_up(
+        world.redis,
+        ColumnLookup(PROJECT, served, LAYOUT),
+        {"customer_id": customers, "amount": [_AMOUNT] * len(customers)},
+        as_of_us=_NOW_US,
+    )
     return {
         answer.column: [
             Cell(to_plain(value, answer.column.field.dtype), status, event_us)
@@ -204,5 +198,5 @@ def _read_online(
                 answer.values, answer.statuses, answer.event_us, strict=True
             )
         ]
-        for answer in vectors.columns
+        for answer in columns
     }

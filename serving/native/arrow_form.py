@@ -48,23 +48,22 @@ def render_arrow(
         header: What is said of the whole.
         names: The features' names, in order.
     """
-    vectors = answer.vectors
-    n_rows = vectors.n_rows
+    n_rows = answer.n_rows
     features = [
         _feature_column(name, column.column.field.dtype, column.values)
-        for name, column in zip(names, vectors.columns, strict=True)
+        for name, column in zip(names, answer.columns, strict=True)
     ]
     statuses = [
         (pa.field(name, _STATUS), _status_column(column.statuses))
-        for name, column in zip(names, vectors.columns, strict=True)
+        for name, column in zip(names, answer.columns, strict=True)
     ]
-    keys = [_key_column(field, vectors.keys[field.name]) for field in request.entity_columns]
+    keys = [_key_column(field, answer.keys[field.name]) for field in request.entity_columns]
     columns = {
         "keys": _struct(keys, n_rows),
         "values": _struct(features, n_rows),
         "statuses": _struct(statuses, n_rows),
         "event_timestamps": _instants(answer.view_event_us, n_rows),
-        "ages_s": _ages(answer.view_event_us, vectors.as_of_us, n_rows),
+        "ages_s": _ages(answer.view_event_us, answer.as_of_us, n_rows),
         "error": pa.array(
             [
                 describe_error(answer.errors[i]) if i in answer.errors else None

@@ -20,13 +20,13 @@ ROUTE = "/v1/feature-vectors"
 def observe_answer(gateway: Gateway, plan: ReadPlan, answer: RowVectors) -> None:
     """Count statuses, ages and errors of entity rows, and log what is not the caller's to mend."""
     metrics = gateway.metrics
-    as_of_us = answer.vectors.as_of_us
+    as_of_us = answer.as_of_us
     samples_ages = metrics.samples_ages()
     for counts, places in plan.counted_views(metrics):
         for i in places:
-            counts.count(answer.vectors.columns[i].statuses)
+            counts.count(answer.columns[i].statuses)
         if samples_ages:
-            for event_us in answer.vectors.columns[places[0]].event_us:
+            for event_us in answer.columns[places[0]].event_us:
                 if event_us is not None:
                     counts.observe_age_us(as_of_us - event_us)
     if answer.errors:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from evenstore.errors import OnlineStoreError
-from evenstore.online.lookup import OnlineLookup
-from evenstore.online.row_lookup import RowBatch, RowVectors, begin_rows
+from evenstore.online.column_lookup import ColumnAnswer, ColumnBatch, ColumnLookup
+from evenstore.online.row_lookup import EntityRows, RowVectors
 from evenstore.online.row_schemas import RowSchemaNeeded
-from evenstore.schema.degradation import fails_open
 from serving.errors import InvalidRequestError, RequestTooLargeError, status_of
+from serving.link.link import check
 from serving.native.media_type import Form
 from serving.native.observation import ROUTE, observe_answer
 from serving.native.vectors_form import AnswerHeader, VectorsForm
@@ -42,7 +42,7 @@ class FeatureVectorService:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         # Plans are replaced as a whole; forms go with the lookups they belong to.
-        self._forms: WeakKeyDictionary[OnlineLookup, VectorsForm] = WeakKeyDictionary()
+        self._forms: WeakKeyDictionary[ColumnLookup, VectorsForm] = WeakKeyDictionary()
         self._is_test_mode = gateway.is_test_mode
 
     async def answer(self, body: bytes, sent: Form, wanted: Form) -> RenderedVectors:
@@ -71,9 +71,9 @@ class FeatureVectorService:
         form = self.form_of(plan)
         names = form.feature_names(full_feature_names=request.full_feature_names)
         self._gateway.check_size(plan, len(request.entity_rows))
-        batch = begin_rows(plan.lookup, request.entity_rows, form.readers[sent])
+        rows = EntityRows(plan.columns, request.entity_rows, form.readers[sent])
         planned = perf_counter()
-        answer, fetched = await self._look_up(batch, as_of_us, is_open=fails_open(plan.request))
+        answer, fetched = await self._look_up(plan, rows, as_of_us)
         decoded = perf_counter()
         observe_answer(self._gateway, plan, answer)
         if request.fails_as_a_whole and answer.errors:
@@ -93,33 +93,38 @@ class FeatureVectorService:
 
     def form_of(self, plan: ReadPlan) -> VectorsForm:
         """Return the form of a plan, making it at the first use."""
-        form = self._forms.get(plan.lookup)
+        form = self._forms.get(plan.columns)
         if form is None:
-            form = self._forms[plan.lookup] = VectorsForm(plan.request)
+            form = self._forms[plan.columns] = VectorsForm(plan.request)
         return form
 
     async def _look_up(
-        self, batch: RowBatch, as_of_us: int, *, is_open: bool
+        self, plan: ReadPlan, rows: EntityRows, as_of_us: int
     ) -> tuple[RowVectors, float]:
         """Return the answer, and when Redis had answered."""
         try:
-            return await self._read(batch, as_of_us)
+            answer, fetched = await self._read(plan.columns, rows.batch, as_of_us)
         except OnlineStoreError as exc:
-            if not is_open:
+            if not plan.fails_open:
                 raise
             self._gateway.log.log_error(exc, route=ROUTE, status=status_of(exc))
-            return batch.finish_unavailable(as_of_us=as_of_us), perf_counter()
+            answer, fetched = plan.columns.unavailable(rows.batch), perf_counter()
+            return rows.spread(answer, as_of_us=as_of_us, is_degraded=True), fetched
+        return rows.spread(answer, as_of_us=as_of_us), fetched
 
-    async def _read(self, batch: RowBatch, as_of_us: int) -> tuple[RowVectors, float]:
-        read = self._gateway.reader.read
-        replies = await read(batch.commands) if batch.commands else []
+    async def _read(
+        self, lookup: ColumnLookup, batch: ColumnBatch, as_of_us: int
+    ) -> tuple[ColumnAnswer, float]:
+        reader, n_commands = self._gateway.reader, batch.n_commands
+        replies = await reader.send(batch.payload, n_commands) if n_commands else []
+        check(replies)
         fetched = perf_counter()
         while True:
             try:
-                return batch.finish_rows(replies, as_of_us=as_of_us), fetched
+                return lookup.finish(batch, replies, as_of_us=as_of_us), fetched
             except RowSchemaNeeded as needed:  # Once per schema: the answer is kept.
-                (reply,) = await read([needed.command])
-                batch.learn_rows(needed, reply)
+                (reply,) = await reader.read([needed.command])
+                lookup.learn(batch, needed, reply)
 
     def _instant(self, request: VectorsRequest, now_us: int) -> int:
         if request.as_of_us is None:

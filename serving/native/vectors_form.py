@@ -107,7 +107,7 @@ class VectorsForm:
         """Render an answer as JSON."""
         values = [
             _write_column(column.values, write)
-            for column, write in zip(answer.vectors.columns, self._writers, strict=True)
+            for column, write in zip(answer.columns, self._writers, strict=True)
         ]
         document = header.to_document(names)
         document["feature_vectors"] = self._vectors(answer, values, Form.JSON)
@@ -117,15 +117,14 @@ class VectorsForm:
         self, answer: RowVectors, header: AnswerHeader, names: Sequence[str]
     ) -> bytes:
         """Render an answer as MessagePack."""
-        values = [column.values for column in answer.vectors.columns]
+        values = [column.values for column in answer.columns]
         document = header.to_document(names)
         document["feature_vectors"] = self._vectors(answer, values, Form.MESSAGE_PACK)
         return ormsgpack.packb(document, option=_PACK_OPTIONS, default=str)
 
     def _vectors(
-        self, answer: RowVectors, values: Sequence[Sequence[Any]], form: Form
+        self, vectors: RowVectors, values: Sequence[Sequence[Any]], form: Form
     ) -> list[dict[str, Any]]:
-        vectors = answer.vectors
         n_rows = vectors.n_rows
         statuses = [name_statuses(column.statuses) for column in vectors.columns]
         keys = {
@@ -133,13 +132,13 @@ class VectorsForm:
             for name, write in self._key_writers[form].items()
         }
         instants = {
-            name: event_instants(event_us) for name, event_us in answer.view_event_us.items()
+            name: event_instants(event_us) for name, event_us in vectors.view_event_us.items()
         }
         ages = {
             name: _ages_s(event_us, vectors.as_of_us)
-            for name, event_us in answer.view_event_us.items()
+            for name, event_us in vectors.view_event_us.items()
         }
-        errors = {i: describe_error(error) for i, error in answer.errors.items()}
+        errors = {i: describe_error(error) for i, error in vectors.errors.items()}
         return [
             {
                 "keys": row_keys,

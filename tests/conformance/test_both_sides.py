@@ -22,9 +22,9 @@ from evenstore.compute.watermark import read_watermark
 from evenstore.duckdb_session import SessionLimits
 from evenstore.errors import CodecError, MaterializationError, OnlineStoreError, SchemaError
 from evenstore.offline.history import read_history
-from evenstore.online.connection import execute, open_redis
-from evenstore.online.lookup import FeatureVectors, LookupBatch, OnlineLookup
-from evenstore.online.row_schemas import RowSchemaNeeded
+from evenstore.online.column_lookup import ColumnLookup
+from evenstore.online.connection import open_redis
+from evenstore.online.lookup import look_up
 from evenstore.online.store import RedisOnlineStore
 from evenstore.redis_server import start_redis, stop_redis
 from evenstore.schema.compile import compile_feature_view, compile_store
@@ -56,20 +56,10 @@ def _request(store: FeatureStore, service: str) -> FeatureRequest:
 
 def _online(store: FeatureStore, service: str, url: str, **columns: list[Any]) -> list[list[Any]]:
     layout = Layout(store.config.online_store.layout)
-    batch = OnlineLookup(store.project, _request(store, service), layout).begin(columns)
+    lookup = ColumnLookup(store.project, _request(store, service), layout)
     with open_redis(url) as client:
-        vectors = _finish(batch, client)
-    return [list(column.values) for column in vectors.columns]
-
-
-def _finish(batch: LookupBatch, client: Redis) -> FeatureVectors:
-    replies = execute(client, batch.commands)
-    while True:
-        try:
-            return batch.finish(replies, as_of_us=SystemClock().now_us())
-        except RowSchemaNeeded as needed:
-            (reply,) = execute(client, [needed.command])
-            batch.learn(needed, reply)
+        answers = look_up(client, lookup, columns, as_of_us=SystemClock().now_us())
+    return [list(column.values) for column in answers]
 
 
 def _offline(store: FeatureStore, service: str, **columns: list[Any]) -> list[list[Any]]:

@@ -15,8 +15,9 @@ from feast.types import Array, Float64, Int64, String, UnixTimestamp
 from feast.value_type import ValueType
 
 from evenstore.clock import datetime_to_us
-from evenstore.online.connection import execute, open_redis
-from evenstore.online.lookup import OnlineLookup
+from evenstore.online.column_lookup import ColumnLookup
+from evenstore.online.connection import open_redis
+from evenstore.online.lookup import look_up
 from evenstore.schema.compile import compile_store
 from evenstore.schema.model import Layout
 from evenstore.schema.request import FeatureRequest, resolve_service
@@ -117,14 +118,14 @@ ENTITY_ROWS = pa.table(
 
 def online(store: FeatureStore, request: FeatureRequest, url: str) -> dict[str, list[Any]]:
     layout = Layout(store.config.online_store.layout)
-    batch = OnlineLookup(store.project, request, layout).begin({"driver_id": DRIVERS})
+    lookup = ColumnLookup(store.project, request, layout)
     with open_redis(url) as client:
-        vectors = batch.finish(execute(client, batch.commands), as_of_us=datetime_to_us(NOW))
+        answers = look_up(client, lookup, {"driver_id": DRIVERS}, as_of_us=datetime_to_us(NOW))
     return {
         answer.column.output_name(full_feature_names=True): [
             *zip(map(_bits, answer.values), answer.statuses, strict=True)
         ]
-        for answer in vectors.columns
+        for answer in answers
     }
 
 

@@ -342,3 +342,17 @@ def test_instant_that_no_datetime_holds_is_an_error_of_its_row(n_rows: int) -> N
 
     assert set(decoded.errors) == {n_rows - 1}
     assert _by_row(decoded, n_rows)[-1] == (None, [None], [Status.INVALID])
+
+
+@pytest.mark.parametrize("n_rows", [1, 5, 40])
+def test_deleted_entity_is_not_found(n_rows: int) -> None:
+    view = FeatureViewSchema("a", (), (Field("x", Dtype.INT64),), None)
+    _, *rows = _rows(view, np.random.default_rng(6), n_rows + 1, null_rate=0)
+    rows[-1] = encode_tombstone(RowOrder(_NOW_US - 1, None, _NOW_US))
+    entities = [join_slots({view_id("a"): row}) for row in rows]
+    group = open_key_group(Layout.PACKED, _PROJECT, [ViewRead(view, "a", (), view.features)])
+
+    (decoded,) = group.decode_columns([entities], _NOW_US)
+
+    assert _by_row(decoded, n_rows)[-1] == (None, [None], [Status.NOT_FOUND])
+    assert not decoded.errors

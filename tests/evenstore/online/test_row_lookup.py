@@ -1,4 +1,4 @@
-"""One bad entity row is an error of that row; without any, answers are the strict lookup's."""
+"""One bad entity row is an error of that row; without any, answers are the lookup's own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from evenstore.codec.packed_key import PackedKeyEncoder
 from evenstore.codec.packed_row import split_slots, view_id
 from evenstore.dtypes import Dtype
 from evenstore.errors import CorruptRowError, EntityRowsError, FutureRowError, SchemaError
-from evenstore.online.connection import execute
-from evenstore.online.lookup import OnlineLookup
-from evenstore.online.row_lookup import RowVectors, begin_rows
+from evenstore.online.column_lookup import ColumnLookup
+from evenstore.online.connection import execute, execute_payload
+from evenstore.online.lookup import look_up as look_up_strictly
+from evenstore.online.row_lookup import EntityRows, RowVectors
 from evenstore.online.row_schemas import RowSchemaNeeded, schemas_key
 from evenstore.schema.model import (
     FeatureDefault,
@@ -98,19 +99,21 @@ def filled(client: Redis, layout: Layout) -> Redis:
 def look_up(
     client: Redis, schema: RegistrySchema, rows: Sequence[object], service: str = "stored"
 ) -> RowVectors:
-    lookup = OnlineLookup(PROJECT, resolve_service(schema, service), schema.layout)
-    batch = begin_rows(lookup, rows)
-    replies = execute(client, batch.commands) if batch.commands else []
+    lookup = ColumnLookup(PROJECT, resolve_service(schema, service), schema.layout)
+    entity_rows = EntityRows(lookup, rows)
+    batch = entity_rows.batch
+    replies = execute_payload(client, batch.payload, batch.n_commands) if batch.n_commands else []
     while True:
         try:
-            return batch.finish_rows(replies, as_of_us=NOW_US)
+            answer = lookup.finish(batch, replies, as_of_us=NOW_US)
+            return entity_rows.spread(answer, as_of_us=NOW_US)
         except RowSchemaNeeded as needed:
             (reply,) = execute(client, [needed.command])
-            batch.learn_rows(needed, reply)
+            lookup.learn(batch, needed, reply)
 
 
 def cells(answer: RowVectors, feature: str) -> list[tuple[Any, Status, int | None]]:
-    (column,) = (column for column in answer.vectors.columns if column.column.field.name == feature)
+    (column,) = (column for column in answer.columns if column.column.field.name == feature)
     return list(zip(column.values, column.statuses, column.event_us, strict=True))
 
 
@@ -134,17 +137,16 @@ def test_good_rows_are_answered_as_the_strict_lookup_does(filled: Redis, layout:
     schema = registry(layout)
     rows = drivers(GOOD, UNKNOWN, OLD, GOOD, amount=4.0)
     for service in ("stored", "computed"):
-        lookup = OnlineLookup(PROJECT, resolve_service(schema, service), layout)
+        lookup = ColumnLookup(PROJECT, resolve_service(schema, service), layout)
         columns = {name: [row[name] for row in rows] for name in ("driver_id", "amount")}
-        batch = lookup.begin(columns)
-        strict = batch.finish(execute(filled, batch.commands), as_of_us=NOW_US)
+        strict = look_up_strictly(filled, lookup, columns, as_of_us=NOW_US)
         answer = look_up(filled, schema, rows, service)
         assert not answer.errors
         assert not answer.is_degraded
-        assert [dataclasses.astuple(column) for column in answer.vectors.columns] == [
-            dataclasses.astuple(column) for column in strict.columns
+        assert [dataclasses.astuple(column) for column in answer.columns] == [
+            dataclasses.astuple(column) for column in strict
         ]
-        assert answer.vectors.keys == strict.keys
+        assert answer.keys == {"driver_id": columns["driver_id"]}
 
 
 def test_each_bad_row_carries_its_own_error(filled: Redis, layout: Layout) -> None:
@@ -159,7 +161,7 @@ def test_each_bad_row_carries_its_own_error(filled: Redis, layout: Layout) -> No
     assert {type(error) for error in answer.errors.values()} == {EntityRowsError}
     assert all(error.hint for error in answer.errors.values())
     assert "in row 3" in answer.errors[3].message
-    assert answer.vectors.keys == {"driver_id": [GOOD, *[None] * 7, OLD]}
+    assert answer.keys == {"driver_id": [GOOD, *[None] * 7, OLD]}
     assert list(answer.view_event_us) == ["stats", "place"]
     assert answer.view_event_us["place"] == [NOW_US, *[None] * 7, NOW_US - 30 * MINUTE_US]
 
@@ -170,26 +172,28 @@ def test_bad_request_data_is_its_rows_error(filled: Redis, layout: Layout) -> No
     assert [value for value, _, _ in cells(answer, "fare")] == [-0.3, None, None]
     assert sorted(answer.errors) == [1, 2]
     assert "`amount`" in answer.errors[1].message
-    assert answer.vectors.keys == {"driver_id": [GOOD] * 3}, "what could be read is told"
+    assert answer.keys == {"driver_id": [GOOD] * 3}, "what could be read is told"
 
 
 def test_nothing_but_bad_rows_reads_nothing(filled: Redis, layout: Layout) -> None:
     schema = registry(layout)
-    lookup = OnlineLookup(PROJECT, resolve_service(schema, "computed"), layout)
-    assert begin_rows(lookup, [{}, {}]).commands == []
+    lookup = ColumnLookup(PROJECT, resolve_service(schema, "computed"), layout)
+    assert EntityRows(lookup, [{}, {}]).batch.n_commands == 0
     answer = look_up(filled, schema, [{}, {}], "computed")
     assert sorted(answer.errors) == [0, 1]
     assert cells(answer, "fare") == [BLANK] * 2
 
 
 def test_a_row_in_the_future_is_its_own_error(filled: Redis, layout: Layout) -> None:
-    answer = look_up(filled, registry(layout), drivers(GOOD, LATE, GOOD))
-    assert [type(answer.errors.get(i)) for i in range(3)] == [
+    answer = look_up(filled, registry(layout), drivers("1", GOOD, LATE, GOOD))
+    assert [type(answer.errors.get(i)) for i in range(4)] == [
+        EntityRowsError,
         type(None),
         FutureRowError,
         type(None),
     ]
     assert [status for _, status, _ in cells(answer, "trips")] == [
+        Status.INVALID,
         Status.PRESENT,
         Status.INVALID,
         Status.PRESENT,
@@ -257,9 +261,9 @@ def test_a_row_whose_schema_nobody_knows_is_its_own_error(filled: Redis, layout:
 def test_what_could_not_be_read_at_all_is_answered_by_defaults(layout: Layout) -> None:
     defaults = (FeatureDefault("stats", "trips", "0"), FeatureDefault("per_trip", "fare", "1"))
     schema = registry(layout, on_unavailable=OnUnavailable.OPEN, defaults=defaults)
-    lookup = OnlineLookup(PROJECT, resolve_service(schema, "computed"), layout)
-    batch = begin_rows(lookup, [*drivers(GOOD, amount=1.0), {}])
-    answer = batch.finish_unavailable(as_of_us=NOW_US)
+    lookup = ColumnLookup(PROJECT, resolve_service(schema, "computed"), layout)
+    rows = EntityRows(lookup, [*drivers(GOOD, amount=1.0), {}])
+    answer = rows.spread(lookup.unavailable(rows.batch), as_of_us=NOW_US, is_degraded=True)
     assert answer.is_degraded
     assert cells(answer, "trips") == [(0, Status.INVALID, None), BLANK]
     assert cells(answer, "rate") == [BLANK, BLANK]
@@ -277,3 +281,75 @@ def test_expired_values_are_given_for_as_long_as_the_service_allows(
         event_us = NOW_US - 30 * MINUTE_US
         assert cells(answer, "city")[0] == (value, Status.OUTSIDE_MAX_AGE, event_us)
         assert cells(answer, "city")[1] == ("Ulm", Status.PRESENT, NOW_US)
+
+
+def test_views_read_for_an_on_demand_view_alone_have_their_event_timestamps(
+    filled: Redis, layout: Layout
+) -> None:
+    registered = registry(layout, on_unavailable=OnUnavailable.OPEN)
+    computed = FeatureServiceSchema("fare", (Projection("per_trip", "per_trip", ("fare",)),))
+    schema = dataclasses.replace(registered, feature_services=(computed,))
+    rows = [*drivers(GOOD, "1", UNKNOWN, amount=4.0)]
+    answer = look_up(filled, schema, rows, "fare")
+    assert [column.column.view_name for column in answer.columns] == ["per_trip"]
+    assert [*answer.columns[0].event_us] == [None] * 3
+    assert {name: [*column] for name, column in answer.view_event_us.items()} == {
+        "stats": [NOW_US - MINUTE_US, None, None]
+    }
+
+    lookup = ColumnLookup(PROJECT, resolve_service(schema, "fare"), layout)
+    entity_rows = EntityRows(lookup, rows)
+    away = lookup.unavailable(entity_rows.batch)
+    degraded = entity_rows.spread(away, as_of_us=NOW_US, is_degraded=True)
+    assert degraded.view_event_us == {"stats": [None] * 3}
+
+
+def test_rows_without_keys_are_as_many_as_were_sent(filled: Redis, layout: Layout) -> None:
+    rates = FeatureViewSchema("rates", (), (Field("euro", Dtype.FLOAT64),), None)
+    write_rows(filled, PROJECT, rates, [([], {"euro": 1.5}, NOW_US)], layout)
+    service = FeatureServiceSchema("rates", (Projection("rates", "rates", ("euro",)),))
+    schema = RegistrySchema(PROJECT, (rates,), (), (service,), layout)
+    for n_rows in (3, 1, 0):
+        answer = look_up(filled, schema, [{}] * n_rows, "rates")
+        assert answer.n_rows == n_rows
+        assert cells(answer, "euro") == [(1.5, Status.PRESENT, NOW_US)] * n_rows
+    lookup = ColumnLookup(PROJECT, resolve_service(schema, "rates"), layout)
+    assert EntityRows(lookup, []).batch.n_commands == 0
+
+
+def test_rows_of_one_entity_are_answered_in_their_places(filled: Redis, layout: Layout) -> None:
+    answer = look_up(filled, registry(layout), drivers(OLD, "x", GOOD, OLD, GOOD, *[UNKNOWN] * 30))
+    values = [value for value, _, _ in cells(answer, "trips")]
+    assert values == [30, None, 10, 30, 10, *[None] * 30]
+
+
+def test_the_first_function_that_fails_on_a_row_is_its_error(filled: Redis, layout: Layout) -> None:
+    first, second = (
+        OnDemandViewSchema(
+            name=name,
+            mode="python",
+            is_singleton=False,
+            inputs=(("stats", "trips"),),
+            request_fields=(),
+            features=(Field(f"by_{name}", Dtype.FLOAT64),),
+            udf=dill.dumps(fail, recurse=True),
+            udf_source="",
+        )
+        for name in ("first", "second")
+    )
+    projections = tuple(
+        Projection(view.name, view.name, (view.features[0].name,)) for view in (first, second)
+    )
+    schema = RegistrySchema(
+        PROJECT,
+        (STATS,),
+        (first, second),
+        (FeatureServiceSchema("both", projections),),
+        layout,
+    )
+    answer = look_up(filled, schema, drivers(GOOD), "both")
+    assert "`first`" in answer.errors[0].message
+
+
+def fail(_inputs: dict[str, Any]) -> dict[str, Any]:
+    raise ValueError
