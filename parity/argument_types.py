@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 
-__all__ = ["add_min_coverage", "positive", "share"]
+from evenstore.clock import datetime_to_us
+
+__all__ = ["add_min_coverage", "instant_us", "positive", "share"]
 
 
 def positive(text: str) -> int:
@@ -23,6 +26,19 @@ def share(text: str) -> float:
         msg = f"{text} is not between 0 and 1"
         raise argparse.ArgumentTypeError(msg)
     return number
+
+
+def instant_us(text: str) -> int:
+    """Read an instant with a zone, in microseconds; raises ArgumentTypeError for anything else."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no instant such as 2011-12-09T12:50:00Z"
+        raise argparse.ArgumentTypeError(msg) from None
+    if instant.tzinfo is None:
+        msg = f"{text!r} has no time zone: append Z for UTC"
+        raise argparse.ArgumentTypeError(msg)
+    return datetime_to_us(instant)
 
 
 def add_min_coverage(parser: argparse.ArgumentParser) -> None:

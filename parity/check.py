@@ -74,7 +74,9 @@ def run_check(settings: CheckSettings) -> ParityReport:
     report = _report(settings, online, features, facts)
     if not settings.finds_causes:
         return report
-    return explain_differences(report, request, offline_side.store, settings.repo)
+    return explain_differences(
+        report, request, offline_side.store, settings.repo, until_us=until_us
+    )
 
 
 def _read_online(
@@ -92,7 +94,9 @@ def _read_online(
     # Before the lookups: what a run loads meanwhile shows as later than the watermark.
     watermarks = read_watermarks(client, request)
     pace = Pace(settings.max_rows_per_s)
-    side = OnlineSide(client, request, batch_rows=settings.batch_rows, pace=pace)
+    side = OnlineSide(
+        client, request, batch_rows=settings.batch_rows, gateway=settings.gateway, pace=pace
+    )
     with open_progress("online lookups", total=golden.n_rows) as progress:
         answers = side.read_cells(
             golden.columns, golden.n_rows, started_us=readiness.as_of_us, progress=progress

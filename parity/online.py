@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from evenstore.client.answers import OnlineFeatures
 from evenstore.client.http import FeatureClient
@@ -14,13 +14,15 @@ from evenstore.progress import Progress
 from evenstore.schema.request import Column, FeatureRequest
 from evenstore.semantics import Status
 from parity.compare import CellColumn
+from parity.live.lookups import Answered, Lookups
 from parity.live.pace import Pace
+from parity.online_values import decode_column
 from parity.report import Refusal
-from parity.values import PlainValue, decode_online
+from parity.values import PlainValue
 
 __all__ = ["OnlineAnswers", "OnlineSide"]
 
-# The gateway answers the next batches while this process decodes the last one.
+# The gateway answers the next batches while this process reads the last one.
 _BATCHES_AHEAD = 3
 # Gateways differ: one fails a whole batch for a stored row that it will not read, another says
 # INVALID of the features concerned.
@@ -50,6 +52,13 @@ class _Batch:
     answer: OnlineFeatures | GatewayError
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    entities: Mapping[str, Sequence[PlainValue]]
+    n_rows: int
+    answered: Answered
+
+
 class OnlineSide:
     """Looks entity rows up in batches.
 
@@ -57,6 +66,7 @@ class OnlineSide:
         client: A client of the gateway.
         request: The feature service.
         batch_rows: Entity rows per HTTP request.
+        gateway: The gateway's base URL, so that it can be asked the shortest way.
         pace: How fast; by default as fast as answers come.
     """
 
@@ -66,9 +76,11 @@ class OnlineSide:
         request: FeatureRequest,
         *,
         batch_rows: int,
+        gateway: str | None = None,
         pace: Pace | None = None,
     ) -> None:
         self._client = client
+        self._gateway = gateway
         self._request = request
         self._pace = Pace(None) if pace is None else pace
         self._batch_rows = self._pace.rows_per_batch(batch_rows)
@@ -98,51 +110,20 @@ class OnlineSide:
             ParityError: An answer is not of the rows or features asked for.
         """
         batches: list[_Batch] = []
-        with ThreadPoolExecutor(_BATCHES_AHEAD) as executor:
-            asked: deque[Future[list[_Batch]]] = deque()
-            try:
-                for start in range(0, n_rows, self._batch_rows):
-                    stop = min(start + self._batch_rows, n_rows)
-                    asked.append(executor.submit(self._ask_in_turn, columns, start, stop))
-                    if len(asked) == _BATCHES_AHEAD:
-                        _take(asked, batches, progress)
-                while asked:
-                    _take(asked, batches, progress)
-            finally:
-                for future in asked:
-                    future.cancel()
+        asked: deque[_Asked] = deque()
+        with Lookups(
+            self._client, self._gateway, self._request.name, n_ahead=_BATCHES_AHEAD
+        ) as lookups:
+            for start in range(0, n_rows, self._batch_rows):
+                stop = min(start + self._batch_rows, n_rows)
+                self._pace.wait(stop - start)
+                entities = {name: values[start:stop] for name, values in columns.items()}
+                asked.append(_Asked(entities, stop - start, lookups.send(entities)))
+                if len(asked) == _BATCHES_AHEAD:
+                    _take(lookups, asked, batches, progress)
+            while asked:
+                _take(lookups, asked, batches, progress)
         return self._collect(batches, columns, started_us)
-
-    def _ask_in_turn(
-        self, columns: Mapping[str, Sequence[PlainValue]], start: int, stop: int
-    ) -> list[_Batch]:
-        self._pace.wait(stop - start)
-        return list(self._ask(columns, start, stop))
-
-    def _ask(
-        self, columns: Mapping[str, Sequence[PlainValue]], start: int, stop: int
-    ) -> Iterator[_Batch]:
-        n_rows = stop - start
-        try:
-            answer = self._client.get_online_features(
-                entities={name: values[start:stop] for name, values in columns.items()},
-                feature_service=self._request.name,
-                full_feature_names=True,
-            )
-        except GatewayError as exc:
-            if exc.remote_code not in _ROW_ERRORS:
-                raise
-            if n_rows == 1:
-                yield _Batch(1, exc)
-                return
-            middle = start + n_rows // 2
-            yield from self._ask(columns, start, middle)
-            yield from self._ask(columns, middle, stop)
-            return
-        if len(answer) != n_rows:
-            msg = f"asked for {n_rows} entity rows, the gateway answered {len(answer)}"
-            raise ParityError(msg, hint="is there a proxy before the gateway that changes answers?")
-        yield _Batch(n_rows, answer)
 
     def _collect(
         self,
@@ -179,8 +160,9 @@ class OnlineSide:
         first_row_idx: int,
     ) -> Iterator[Refusal]:
         """Ask of each row with INVALID features, one by one, why they are."""
-        for i in range(len(answer)):
-            if not any(statuses[i] is Status.INVALID for statuses in answer.statuses.values()):
+        invalid = [told for told in answer.statuses.values() if Status.INVALID in told]
+        for i in range(len(answer) if invalid else 0):
+            if not any(statuses[i] is Status.INVALID for statuses in invalid):
                 continue
             row_idx = first_row_idx + i
             key = {name: values[row_idx] for name, values in columns.items()}
@@ -190,42 +172,63 @@ class OnlineSide:
             yield Refusal(row_idx, key, code, message)
 
 
-def _take(asked: deque[Future[list[_Batch]]], batches: list[_Batch], progress: Progress) -> None:
+def _take(
+    lookups: Lookups, asked: deque[_Asked], batches: list[_Batch], progress: Progress
+) -> None:
     """Wait for the batch that was asked for first: rows keep their order."""
-    answered = asked.popleft().result()
-    batches += answered
-    progress.advance(sum(batch.n_rows for batch in answered))
+    first = asked.popleft()
+    batches += _batches_of(lookups, first)
+    progress.advance(first.n_rows)
+
+
+def _batches_of(lookups: Lookups, asked: _Asked) -> Iterator[_Batch]:
+    """Take an answer, or those of halves, down to the rows that the gateway fails for."""
+    try:
+        answer = asked.answered()
+    except GatewayError as exc:
+        if exc.remote_code not in _ROW_ERRORS:
+            raise
+        if asked.n_rows == 1:
+            yield _Batch(1, exc)
+            return
+        middle = asked.n_rows // 2
+        for start, stop in ((0, middle), (middle, asked.n_rows)):
+            half = {name: values[start:stop] for name, values in asked.entities.items()}
+            yield from _batches_of(lookups, _Asked(half, stop - start, lookups.send(half)))
+        return
+    if len(answer) != asked.n_rows:
+        msg = f"asked for {asked.n_rows} entity rows, the gateway answered {len(answer)}"
+        raise ParityError(msg, hint="is there a proxy before the gateway that changes answers?")
+    yield _Batch(asked.n_rows, answer)
 
 
 def _cell_column(column: Column, batches: Sequence[_Batch]) -> CellColumn:
-    values: list[PlainValue | None] = []
-    statuses: list[Status | None] = []
+    values: list[Any] = []
+    statuses: list[Status] = []
     event_us: list[int | None] = []
-    for batch in batches:
-        cells = _batch_cells(column, batch)
-        values += cells.values
-        statuses += cells.statuses
-        event_us += cells.event_us
-    return CellColumn(values, statuses, event_us)
-
-
-def _batch_cells(column: Column, batch: _Batch) -> CellColumn:
-    no_event: list[int | None] = [None] * batch.n_rows
-    if isinstance(batch.answer, GatewayError):
-        return CellColumn([None] * batch.n_rows, [None] * batch.n_rows, no_event)
     name = column.output_name(full_feature_names=True)
-    if name not in batch.answer.values:
-        msg = f"the gateway's answer lacks `{name}`"
-        raise ParityError(msg, hint="apply the registry and let the gateway load it, then retry")
-    statuses = batch.answer.statuses[name]
-    values = decode_online(column.field.dtype, batch.answer.values[name], statuses)
-    if Status.INVALID in statuses:
-        is_told = [status is not Status.INVALID for status in statuses]
-        # A default that stands for what could not be read is no answer.
-        values = [value if told else None for value, told in zip(values, is_told, strict=True)]
-        known = [status if told else None for status, told in zip(statuses, is_told, strict=True)]
-    else:
-        known = [*statuses]
-    # The Feast form has no null instant: outputs of on-demand views carry the epoch.
-    instants = no_event if column.is_on_demand else batch.answer.event_us[name]
-    return CellColumn(values, known, instants)
+    for batch in batches:
+        if isinstance(batch.answer, GatewayError):
+            values += [None] * batch.n_rows
+            statuses += [Status.INVALID] * batch.n_rows
+            event_us += [None] * batch.n_rows
+            continue
+        if name not in batch.answer.values:
+            msg = f"the gateway's answer lacks `{name}`"
+            raise ParityError(
+                msg, hint="apply the registry and let the gateway load it, then retry"
+            )
+        values += batch.answer.values[name]
+        statuses += batch.answer.statuses[name]
+        # The Feast form has no null instant: outputs of on-demand views carry the epoch.
+        event_us += [None] * batch.n_rows if column.is_on_demand else batch.answer.event_us[name]
+    decoded = decode_column(column.field.dtype, values, statuses)
+    if Status.INVALID not in statuses:
+        return CellColumn(decoded, statuses, event_us)
+    is_told = [status is not Status.INVALID for status in statuses]
+    # A default that stands for what could not be read is no answer.
+    return CellColumn(
+        [value if told else None for value, told in zip(decoded, is_told, strict=True)],
+        [status if told else None for status, told in zip(statuses, is_told, strict=True)],
+        event_us,
+    )

@@ -10,7 +10,7 @@ from parity.compare import Cell, Outcome
 from parity.counts import Counts
 from parity.golden import StratumCount
 from parity.report import Difference, ParityReport, Refusal
-from parity.strata import Stratum
+from parity.strata import Boundary, Stratum
 from parity.values import PlainValue, format_value
 from parity.view_facts import ViewFacts, format_span
 
@@ -203,7 +203,7 @@ def _format_strata(strata: Sequence[StratumCount]) -> Iterator[str]:
     views = list(dict.fromkeys(count.view_name for count in strata))
     cells = {(count.view_name, count.stratum): count for count in strata}
     yield "entity rows drawn (of entities known) per stratum"
-    kinds = [stratum for stratum in Stratum if any((view, stratum) in cells for view in views)]
+    kinds = [kind for kind in (*Stratum, *Boundary) if any((view, kind) in cells for view in views)]
     rows = [
         (view, *(_format_stratum(cells.get((view, stratum))) for stratum in kinds))
         for view in views
@@ -219,7 +219,8 @@ def _format_strata(strata: Sequence[StratumCount]) -> Iterator[str]:
 def _format_stratum(count: StratumCount | None) -> str:
     if count is None:
         return ""
-    if count.stratum is Stratum.UNKNOWN:
+    # Nobody knows how many there are: of unknown entities, and of boundaries, one can make any.
+    if count.stratum is Stratum.UNKNOWN or isinstance(count.stratum, Boundary):
         return f"{count.n_rows:,}"
     return f"{count.n_rows:,} ({count.n_entities:,})"
 

@@ -180,7 +180,7 @@ def _measure_lookups(repo: Path, url: str, n_entity_rows: int) -> dict[str, floa
             }
             for start in starts
         ]
-        side = OnlineSide(client, request, batch_rows=_BATCH_ROWS)
+        side = OnlineSide(client, request, batch_rows=_BATCH_ROWS, gateway=url)
         for _ in range(1 + _ROUNDS):
             taken["gateway"].append(_send_raw(url, batches))
             begun_s = time.perf_counter()

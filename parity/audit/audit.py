@@ -20,6 +20,7 @@ from parity.audit.answers import SdkAnswers, SdkSide
 from parity.audit.entity_rows import parse_entities, read_entity_rows, take_columns
 from parity.audit.explanation import AuditEvidence, describe_stored_views, explain_features
 from parity.audit.notes import describe_audit
+from parity.audit.online_instant import open_online_store
 from parity.audit.pulled_rows import PulledView, pull_view
 from parity.audit.selection import Selection, select_views
 from parity.audit.settings import AuditSettings
@@ -84,6 +85,7 @@ def _audit(
     is_frozen: bool,
 ) -> ParityReport:
     repo = open_stranger(settings.repo, _folder(scratch, "stranger"))
+    open_online_store(repo.store, as_of_us)
     service = settings.feature_service
     selection = select_views(repo.store, service=service, names=settings.views)
     pulled = _pull(repo, selection, settings, as_of_us)

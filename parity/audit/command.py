@@ -6,13 +6,12 @@ Light, so that a wrong argument is refused before Feast is imported.
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenstore.clock import clock_from_environment, datetime_to_us
+from evenstore.clock import clock_from_environment
 from evenstore.errors import ConfigurationError
-from parity.argument_types import positive, share
+from parity.argument_types import instant_us, positive, share
 from parity.audit.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--as-of",
-        type=_instant,
+        type=_instant_or_now,
         default=_NOW,
         metavar="INSTANT",
         help="instant that rows and ttl are judged at, such as 2011-12-09T12:00:00Z (now)",
@@ -185,11 +184,5 @@ def _add_model_arguments(audit: argparse.ArgumentParser) -> None:
     )
 
 
-def _instant(text: str) -> int | None:
-    if text == _NOW:
-        return None
-    try:
-        return datetime_to_us(datetime.fromisoformat(text))
-    except ValueError as exc:
-        msg = f"{text!r} is neither `now` nor an instant with a zone, as 2011-12-09T12:00:00Z"
-        raise argparse.ArgumentTypeError(msg) from exc
+def _instant_or_now(text: str) -> int | None:
+    return None if text == _NOW else instant_us(text)

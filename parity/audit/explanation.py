@@ -12,11 +12,12 @@ from pathlib import Path
 
 from evenstore.clock import datetime_to_us, format_us
 from evenstore.schema.request import FeatureRequest, ViewRead
-from parity.audit.history import SourceRow, entity_key_of, read_entity_histories
+from parity.audit.history import entity_key_of, read_entity_histories
 from parity.audit.pulled_rows import PulledView
 from parity.audit.stock_causes import StoredView, find_stock_cause, is_nan_lost
 from parity.audit.stranger import StrangerRepo
 from parity.causes.finding import Cause, Evidence, Finding
+from parity.causes.rows import SourceRow
 from parity.compare import CellColumn
 from parity.report import CheckedRows, Difference, FeatureComparison
 from parity.strata import EntityKey

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,25 +11,12 @@ from evenstore.client.values import to_arrow
 from evenstore.schema.request import ViewRead
 from evenstore.semantics import Status
 from parity.audit.pulled_rows import CREATED, EVENT, PulledView
+from parity.causes.finding import StoredOrder
+from parity.causes.rows import SourceRow
 from parity.strata import EntityKey
 from parity.values import PlainValue, decode_offline
 
-__all__ = ["SourceRow", "entity_key_of", "read_entity_histories"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """One row of a source.
-
-    Attributes:
-        event_us: Event timestamp.
-        created_us: Created timestamp; None where it is null or the source has none.
-        values: Of the features in question.
-    """
-
-    event_us: int
-    created_us: int | None
-    values: Mapping[str, PlainValue | None]
+__all__ = ["entity_key_of", "read_entity_histories"]
 
 
 def entity_key_of(read: ViewRead, columns: Mapping[str, PlainValue]) -> EntityKey:
@@ -82,7 +68,8 @@ def read_entity_histories(
     for row_idx, entity in enumerate(row_keys):
         if entity in wanted:
             values = {name: column[row_idx] for name, column in columns.items()}
-            histories[entity].append(SourceRow(events[row_idx], created[row_idx], values))
+            order = StoredOrder(events[row_idx], created[row_idx])
+            histories[entity].append(SourceRow(order, values))
     for rows in histories.values():
         rows.sort(key=_order, reverse=True)
     return histories
@@ -93,4 +80,5 @@ def _present(table: pa.Table) -> list[Status]:
 
 
 def _order(row: SourceRow) -> tuple[int, bool, int]:
-    return row.event_us, row.created_us is not None, row.created_us or 0
+    order = row.order
+    return order.event_us, order.created_us is not None, order.created_us or 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
-from evenstore.clock import datetime_to_us
 from evenstore.errors import ConfigurationError
+from parity.argument_types import instant_us
 
 __all__ = ["DESCRIPTION", "EPILOG", "SUMMARY", "add_arguments", "run"]
 
@@ -33,6 +33,8 @@ exit codes:
   1  could not compare: unknown view, unreadable source, Redis down
   2  wrong usage
   3  a feature differs"""
+
+_Value = TypeVar("_Value")
 
 _EXIT_SAME = 0
 _EXIT_DIFFERS = 3
@@ -59,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--as-of",
-        type=_instant_us,
+        type=instant_us,
         required=True,
         metavar="INSTANT",
         help="the instant both sides answer for, with a time zone",
@@ -75,6 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--feature-service",
         metavar="NAME",
         help="read the view as this service does: its aliases, versions and defaults",
+    )
+    parser.add_argument(
+        "--until",
+        action="append",
+        default=[],
+        type=_view_instant,
+        metavar="VIEW=INSTANT",
+        help="offline, only rows of this view up to this event timestamp, once for each view: a "
+        "report's command has it where rows that are due with the next run were left out",
     )
     parser.add_argument(
         "--as-known",
@@ -97,11 +108,12 @@ def run(arguments: argparse.Namespace) -> int:
     asked = AskedCell(
         repo=arguments.repo,
         view=arguments.view,
-        keys=_unique(arguments.key),
+        keys=_unique("--key", arguments.key),
         as_of_us=arguments.as_of,
         features=tuple(arguments.feature),
         feature_service=arguments.feature_service,
         is_as_known=arguments.as_known,
+        until_us=_unique("--until", arguments.until),
     )
     compared = compare_cell(asked)
     if arguments.json:
@@ -112,12 +124,20 @@ def run(arguments: argparse.Namespace) -> int:
     return _EXIT_DIFFERS if compared.differences else _EXIT_SAME
 
 
-def _unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    keys = dict(pairs)
-    if len(keys) < len(pairs):
-        msg = "a column of --key is given twice"
+def _unique(option: str, pairs: list[tuple[str, _Value]]) -> dict[str, _Value]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        msg = f"{option} names something twice"
         raise ConfigurationError(msg, hint="the command shows one entity row")
-    return keys
+    return named
+
+
+def _view_instant(text: str) -> tuple[str, int]:
+    name, separator, instant = text.partition("=")
+    if not separator or not name:
+        msg = f"{text!r} is not VIEW=INSTANT"
+        raise argparse.ArgumentTypeError(msg)
+    return name, instant_us(instant)
 
 
 def _key_pair(text: str) -> tuple[str, str]:
@@ -126,15 +146,3 @@ def _key_pair(text: str) -> tuple[str, str]:
         msg = f"{text!r} is not COLUMN=VALUE"
         raise argparse.ArgumentTypeError(msg)
     return name, value
-
-
-def _instant_us(text: str) -> int:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        msg = f"{text!r} is no instant such as 2011-12-09T12:50:00Z"
-        raise argparse.ArgumentTypeError(msg) from None
-    if instant.tzinfo is None:
-        msg = f"{text!r} has no time zone: append Z for UTC"
-        raise argparse.ArgumentTypeError(msg)
-    return datetime_to_us(instant)

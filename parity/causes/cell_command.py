@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evenstore.clock import format_us
@@ -12,7 +12,10 @@ from evenstore.semantics import Knowledge
 from parity.report import Difference
 from parity.values import PlainValue, to_json
 
-__all__ = ["open_cell_command"]
+__all__ = ["SeenUntil", "open_cell_command"]
+
+SeenUntil = Callable[[Difference], Mapping[str, int]]
+"""Says up to which event timestamp the offline store was looked at for a cell, by view."""
 
 
 def open_cell_command(
@@ -20,6 +23,7 @@ def open_cell_command(
     *,
     feature_service: str | None = None,
     knowledge: Knowledge = Knowledge.LATEST_TRUTH,
+    seen_until: SeenUntil | None = None,
 ) -> Callable[[Difference], str]:
     """Return what makes the command line of a differing cell.
 
@@ -27,6 +31,7 @@ def open_cell_command(
         repo: The Feast repo.
         feature_service: Its name, where it is a service: its aliases and defaults hold then.
         knowledge: Which rows the offline answers may know of.
+        seen_until: Where the offline store was not looked at up to each cell's instant.
     """
     head = ["evenstore-parity", "cell", "--repo", str(repo)]
     if feature_service is not None:
@@ -37,7 +42,11 @@ def open_cell_command(
         words = [*head, "--view", difference.view_name, "--feature", difference.feature]
         for name, value in difference.entity_key.items():
             words += ["--key", f"{name}={_key_text(value)}"]
-        words += ["--as-of", format_us(difference.as_of_us), *tail]
+        words += ["--as-of", format_us(difference.as_of_us)]
+        for view_name, until_us in ({} if seen_until is None else seen_until(difference)).items():
+            if until_us < difference.as_of_us:
+                words += ["--until", f"{view_name}={format_us(until_us)}"]
+        words += tail
         return shlex.join(words)
 
     return command

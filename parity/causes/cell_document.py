@@ -29,6 +29,7 @@ def build_cell_document(compared: ComparedCell) -> dict[str, object]:
         "entity_key": dict(asked.keys),
         "as_of_us": asked.as_of_us,
         "is_as_known": asked.is_as_known,
+        "until_us": dict(asked.until_us),
         "refusal": None if refusal is None else {"code": refusal.code, "message": refusal.message},
         "features": [_feature_document(feature) for feature in compared.features],
         "rows": [_rows_document(rows) for rows in compared.rows],
@@ -40,6 +41,8 @@ def format_cell(compared: ComparedCell) -> Iterator[str]:
     asked = compared.asked
     key = " ".join(f"{name}={value}" for name, value in asked.keys.items())
     yield f"{asked.view} {key} as of {format_instant(asked.as_of_us)}"
+    for view_name, until_us in asked.until_us.items():
+        yield f"offline, rows of {view_name} up to {format_instant(until_us)}"
     if compared.refusal is not None:
         yield f"the online side gives no answer: {compared.refusal}"
     for feature in compared.features:

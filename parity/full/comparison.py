@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ __all__ = ["Compared", "compare_view"]
 _ENTITIES_PER_BATCH = 16_384
 # So many entities that agree are joined again: the join must find the same newest rows.
 _SAMPLED_ENTITIES = 1_000
+# They are taken side by side: a batch of which some are taken costs more than any other.
+_NEIGHBOURS = 16
 _HASHES = 2**32
 
 
@@ -132,15 +135,15 @@ class _Walk:
         self._check_every = 1
 
     def run(self, snapshot: Snapshot) -> Compared:
-        with open_progress(f"{self._view_name}: newest rows", total=1, unit="passes") as progress:
-            found = self._newest.find()
-            progress.advance()
-        n_expected = round(found.n_rows * self._sample.share)
-        self._check_every = max(1, n_expected // _SAMPLED_ENTITIES)
-        self._forward(n_expected)
-        n_stored_keys = 0
-        if not self._is_hopeless:
-            n_stored_keys = self._backward(n_expected)
+        ended = threading.Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="evenstore-walk") as pool:
+            # Redis is walked while DuckDB looks for newest rows, and while these are compared.
+            walked = pool.submit(self._walk, ended)
+            try:
+                found = self._compare_all()
+                n_stored_keys = 0 if self._is_hopeless else self._backward(walked)
+            finally:
+                ended.set()
         looked_again = self._second_look.finish()
         return Compared(
             self._tally,
@@ -150,6 +153,15 @@ class _Walk:
             n_stored_keys,
             is_complete=not self._is_hopeless,
         )
+
+    def _compare_all(self) -> FoundRows:
+        with open_progress(f"{self._view_name}: newest rows", total=1, unit="passes") as progress:
+            found = self._newest.find()
+            progress.advance()
+        n_expected = round(found.n_rows * self._sample.share)
+        self._check_every = max(1, n_expected // _SAMPLED_ENTITIES)
+        self._forward(n_expected)
+        return found
 
     @property
     def _is_hopeless(self) -> bool:
@@ -167,20 +179,28 @@ class _Walk:
                 if self._is_hopeless:
                     return
 
-    def _backward(self, n_expected: int) -> int:
-        """Walk the online store, and look at entities that the offline store did not name."""
+    def _backward(self, walked: Future[int]) -> int:
+        """Look at entities in the online store that the offline store did not name."""
         label = f"{self._view_name}: online to offline"
-        n_keys = 0
-        with open_progress(label, total=n_expected, unit="keys") as progress:
-            for keys in self._walked():
-                self._key_sets.add(cells_of(keys), is_online=True)
-                n_keys += len(keys)
-                progress.advance(len(keys))
+        with open_progress(label, total=1, unit="passes") as progress:
+            n_keys = walked.result()
+            progress.advance()
         decode = self._stored.encoder.decode
         for keys in self._key_sets.only_online():
             # Another project's key may only look like one of these entities.
             own = [key for key in keys if decode(key) is not None]
             self._second_look.add(own, Reason.ONLINE_ONLY)
+        return n_keys
+
+    def _walk(self, ended: threading.Event) -> int:
+        """Note the keys of the online store until the walk, or the comparison, ends."""
+        n_keys = 0
+        for all_keys in self._stored.walk_keys():
+            if ended.is_set():
+                break
+            keys = self._sample.of_keys(all_keys)
+            self._key_sets.add(cells_of(keys), is_online=True)
+            n_keys += len(keys)
         return n_keys
 
     def _fetched(self, batches: Iterable[OfflineBatch]) -> Iterator[tuple[OfflineBatch, Replies]]:
@@ -196,32 +216,24 @@ class _Walk:
             if under_way is not None:
                 yield under_way[0], under_way[1].result()
 
-    def _walked(self) -> Iterator[list[bytes]]:
-        waiting: list[bytes] = []
-        for keys in self._stored.walk_keys():
-            waiting += self._sample.of_keys(keys)
-            if len(waiting) >= _ENTITIES_PER_BATCH:
-                yield waiting
-                waiting = []
-        if waiting:
-            yield waiting
-
     def _compare(self, batch: OfflineBatch, start: int, online: Rows) -> None:
         offline = self._newest.decide(batch.records.slice(start, len(online)))
         outcomes = find_outcomes(offline, online)
-        self._tally.add(offline, online, outcomes)
         self._tally.instants.sample_ages(online)
         differs = find_differing_rows(outcomes, len(online))
         order = np.arange(self._n_compared, self._n_compared + len(online))
-        is_sampled = (order % self._check_every == 0) & ~differs
+        is_sampled = (order % (self._check_every * _NEIGHBOURS) < _NEIGHBOURS) & ~differs
         self._n_compared += len(online)
+        is_doubted = differs | is_sampled
+        if not is_doubted.any():
+            self._tally.add(offline, online, outcomes)
+            return
+        clear = np.flatnonzero(~is_doubted)
+        found = [feature.take(clear) for feature in outcomes]
+        self._tally.add(offline.take(clear), online.take(clear), found)
+        keys = batch.keys.slice(start, len(online))
         for mask, reason in ((differs, Reason.DIFFERED), (is_sampled, Reason.SAMPLED)):
-            places = np.flatnonzero(mask)
-            if len(places):
-                some = [found.take(places) for found in outcomes]
-                self._tally.add(offline.take(places), online.take(places), some, times=-1)
-                keys = batch.keys.slice(start, len(online)).take(pa.array(places))
-                self._second_look.add(keys.to_pylist(), reason)
+            self._second_look.add(keys.filter(pa.array(mask)).to_pylist(), reason)
 
 
 @dataclass(frozen=True, slots=True)

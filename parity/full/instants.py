@@ -30,26 +30,30 @@ class InstantTally:
         self._n_ages = 0
         self._stride = 1
 
-    def add(self, offline: Rows, online: Rows, *, times: int) -> None:
-        """Count rows, or take them back with `times` -1."""
-        both = offline.is_there & online.is_there
-        behind_us = np.where(both, offline.event_us - online.event_us, 0)
+    def add(self, offline: Rows, online: Rows) -> None:
+        """Count rows."""
+        n_rows = len(offline)
         age_us = self._as_of_us - online.event_us
+        both = offline.is_there & online.is_there
+        n_equal = int(np.count_nonzero(both & (offline.event_us == online.event_us)))
+        counts = [n_equal, 0, 0, 0, 0, 0]
+        if n_equal < n_rows:
+            behind_us = np.where(both, offline.event_us - online.event_us, 0)
+            self._max_behind_us = max(self._max_behind_us, int(behind_us.max()))
+            masks = (
+                behind_us > 0,
+                behind_us < 0,
+                offline.is_there & ~online.is_there,
+                online.is_there & ~offline.is_there,
+                ~(offline.is_there | online.is_there),
+            )
+            counts[1:] = [int(np.count_nonzero(mask)) for mask in masks]
         is_future = (offline.is_there & (offline.event_us > self._as_of_us)) | (
             online.is_there & (age_us < 0)
         )
         is_old = online.is_there & (age_us > (self._promise_us or 0))
-        masks = (
-            both & (behind_us == 0),
-            behind_us > 0,
-            behind_us < 0,
-            offline.is_there & ~online.is_there,
-            online.is_there & ~offline.is_there,
-            ~(offline.is_there | online.is_there),
-            is_future,
-            is_old,
-        )
-        self._counts += times * np.array([np.count_nonzero(mask) for mask in masks])
+        counts += [int(np.count_nonzero(is_future)), int(np.count_nonzero(is_old))]
+        self._counts += np.array(counts)
 
     def sample_ages(self, online: Rows) -> None:
         """Keep how old rows are, or every second, fourth... of them."""
@@ -60,12 +64,6 @@ class InstantTally:
             kept = np.concatenate(self._ages)[::2]
             self._ages, self._n_ages = [kept], len(kept)
             self._stride *= 2
-
-    def note_behind(self, offline: Rows, online: Rows) -> None:
-        """Note by how much rows lag that are judged at last."""
-        both = offline.is_there & online.is_there
-        behind_us = np.where(both, offline.event_us - online.event_us, 0)
-        self._max_behind_us = max(self._max_behind_us, int(behind_us.max(initial=0)))
 
     def measured(self) -> InstantStatistics:
         """Return what was counted."""

@@ -9,12 +9,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import redis
 
 from evenstore.codec.cells import Cells, cells_of, join_cells, numbered_cells
 from evenstore.codec.command import encode_bulk
 from evenstore.codec.entity_key import EntityKeyEncoder
+from evenstore.codec.nullable_array import NullableArray
 from evenstore.codec.resp import bulk_cells
 from evenstore.compute.pace import Pace, PaceLimits
 from evenstore.errors import EvenstoreError
@@ -32,8 +34,10 @@ __all__ = ["Replies", "StoredReader"]
 
 # One command keeps Redis from everybody else until it is answered.
 _KEYS_PER_COMMAND = 512
-# A row that must be read with care takes those of its block along.
-_ROWS_PER_BLOCK = 4_096
+# A row that must be read with care takes those of its block along: blocks shrink where there are
+# such rows, and grow again behind them.
+_MOST_PER_BLOCK = 10_000
+_FEWEST_PER_BLOCK = 256
 _KEYS_PER_TURN = 16_384
 
 Replies = list[Any]
@@ -70,6 +74,7 @@ class StoredReader:
         self._layout = layout
         self._as_of_us = as_of_us
         self._group = open_key_group(layout, project, [read])
+        self._rows_per_block = _MOST_PER_BLOCK
         self._unknown: dict[tuple[str, bytes], EvenstoreError] = {}
         ((name, _, *fields),) = self._group.commands([b"key"])
         self._name, self._fields = encode_bulk(name), [encode_bulk(field) for field in fields]
@@ -111,10 +116,18 @@ class StoredReader:
         Raises:
             OnlineStoreError: Redis did not tell the schema of an older row.
         """
-        for start in range(0, len(replies), _ROWS_PER_BLOCK):
-            block = replies[start : start + _ROWS_PER_BLOCK]
+        start = 0
+        while start < len(replies):
+            block = replies[start : start + self._rows_per_block]
             columns = self._decode(block)
             yield start, Rows.of_lookup(columns, self._read.features)
+            start += len(block)
+            if self._layout is not Layout.PACKED:
+                continue
+            if isinstance(columns.event_us, np.ndarray | NullableArray):
+                self._rows_per_block = min(2 * self._rows_per_block, _MOST_PER_BLOCK)
+            else:
+                self._rows_per_block = max(self._rows_per_block // 4, _FEWEST_PER_BLOCK)
 
     def read(self, keys: Sequence[bytes]) -> Iterator[tuple[int, Rows]]:
         """Fetch and decode some entities."""
@@ -126,13 +139,16 @@ class StoredReader:
         return {} if found is None else {row.key: row for row in found.rows}
 
     def _fetch_strings(self, keys: Cells) -> Replies:
+        cells = bulk_cells([keys])
+        data = _bytes_of(cells)
+        ends = np.frombuffer(cells.buffers()[1], np.int32, len(keys) + 1, cells.offset * 4)
         pieces: list[bytes | memoryview] = []
-        n_commands = 0
         for start in range(0, len(keys), _KEYS_PER_COMMAND):
-            some = keys.slice(start, _KEYS_PER_COMMAND)
-            pieces += [b"*%d\r\n%b" % (len(some) + 1, self._name), _bytes_of(bulk_cells([some]))]
-            n_commands += 1
-        return [value for reply in self._exchange(pieces, n_commands) for value in reply]
+            stop = min(start + _KEYS_PER_COMMAND, len(keys))
+            pieces.append(b"*%d\r\n%b" % (stop - start + 1, self._name))
+            pieces.append(data[ends[start] : ends[stop]])
+        replies = self._exchange(pieces, len(pieces) // 2)
+        return [value for reply in replies for value in reply]
 
     def _fetch_hashes(self, keys: Cells) -> Replies:
         head = b"*%d\r\n%b" % (2 + len(self._fields), self._name)

@@ -12,13 +12,21 @@ from parity.compare import Outcome
 from parity.full.rows import Places, Rows
 from parity.full.value_column import Mask
 
-__all__ = ["OUTCOMES", "FeatureOutcomes", "find_differing_rows", "find_outcomes"]
+__all__ = [
+    "IS_AGREEMENT",
+    "OUTCOMES",
+    "FeatureOutcomes",
+    "find_differing_rows",
+    "find_outcomes",
+]
 
 OUTCOMES = tuple(Outcome)
 """Outcomes by their numbers here."""
 
+IS_AGREEMENT = np.array([outcome.is_agreement for outcome in OUTCOMES])
+"""Whether each of `OUTCOMES` is agreement."""
+
 _NUMBERS = {outcome: np.int8(number) for number, outcome in enumerate(OUTCOMES)}
-_IS_AGREEMENT = np.array([outcome.is_agreement for outcome in OUTCOMES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +55,8 @@ def find_outcomes(offline: Rows, online: Rows) -> list[FeatureOutcomes]:
     if len(offline) != len(online):
         msg = f"{len(offline)} offline rows, {len(online)} online rows"
         raise ValueError(msg)
-    has_both = offline.is_there & online.is_there
-    is_older = has_both & (online.event_us < offline.event_us)
-    is_other_row = (offline.is_there != online.is_there) | (
-        has_both & (online.event_us != offline.event_us)
-    )
-    return [
-        _find_feature(offline, online, feature, is_older, is_other_row)
-        for feature in range(len(offline.values))
-    ]
+    rows = _find_other_rows(offline, online)
+    return [_find_feature(offline, online, feature, rows) for feature in range(len(offline.values))]
 
 
 def find_differing_rows(outcomes: list[FeatureOutcomes], n_rows: int) -> Mask:
@@ -63,33 +64,50 @@ def find_differing_rows(outcomes: list[FeatureOutcomes], n_rows: int) -> Mask:
     differs = np.zeros(n_rows, np.bool_)
     for feature in outcomes:
         if feature.numbers.any():  # The first outcome is MATCH.
-            differs |= ~_IS_AGREEMENT[feature.numbers]
+            differs |= ~IS_AGREEMENT[feature.numbers]
     return differs
 
 
-def _find_feature(
-    offline: Rows, online: Rows, feature: int, is_older: Mask, is_other_row: Mask
-) -> FeatureOutcomes:
+@dataclass(frozen=True, slots=True)
+class _OtherRows:
+    """Which entities have an older row online, or another one; None where all have the same."""
+
+    is_older: Mask | None
+    is_other: Mask | None
+
+
+def _find_other_rows(offline: Rows, online: Rows) -> _OtherRows:
+    is_other = (offline.is_there != online.is_there) | (
+        offline.is_there & online.is_there & (online.event_us != offline.event_us)
+    )
+    if not is_other.any():
+        return _OtherRows(None, None)
+    has_both = offline.is_there & online.is_there
+    return _OtherRows(has_both & (online.event_us < offline.event_us), is_other)
+
+
+def _find_feature(offline: Rows, online: Rows, feature: int, rows: _OtherRows) -> FeatureOutcomes:
     offline_values, online_values = offline.values[feature], online.values[feature]
-    offline_statuses, online_statuses = offline.statuses[feature], online.statuses[feature]
     equal, same_bits = offline_values.equals(online_values)
     numbers = np.zeros(len(equal), np.int8)
     # From the weakest to the strongest, each over those before.
-    _mark(numbers, is_other_row, Outcome.TIMESTAMP_DIFFERS)
-    _mark(numbers, offline_statuses != online_statuses, Outcome.STATUS_DIFFERS)
-    is_expired_absent = (offline_statuses == Status.OUTSIDE_MAX_AGE) & (
-        online_statuses == Status.NOT_FOUND
-    )
-    _mark(numbers, is_expired_absent, Outcome.EXPIRED_ABSENT)
+    if rows.is_other is not None:
+        numbers[rows.is_other] = _NUMBERS[Outcome.TIMESTAMP_DIFFERS]
+    is_other_status = offline.statuses[feature] != online.statuses[feature]
+    has_other_status = bool(is_other_status.any())
+    if has_other_status:
+        numbers[is_other_status] = _NUMBERS[Outcome.STATUS_DIFFERS]
+        is_expired_absent = (offline.statuses[feature] == Status.OUTSIDE_MAX_AGE) & (
+            online.statuses[feature] == Status.NOT_FOUND
+        )
+        numbers[is_expired_absent] = _NUMBERS[Outcome.EXPIRED_ABSENT]
     if not equal.all():
-        _mark(numbers, ~equal, Outcome.MISMATCH)
-        _mark(numbers, ~equal & offline_values.is_null, Outcome.EXTRA)
-        _mark(numbers, ~equal & online_values.is_null, Outcome.MISSING)
-    _mark(numbers, is_older, Outcome.STALE)
-    _mark(numbers, online_statuses == Status.INVALID, Outcome.UNANSWERED)
+        numbers[~equal] = _NUMBERS[Outcome.MISMATCH]
+        numbers[~equal & offline_values.is_null] = _NUMBERS[Outcome.EXTRA]
+        numbers[~equal & online_values.is_null] = _NUMBERS[Outcome.MISSING]
+    if rows.is_older is not None:
+        numbers[rows.is_older] = _NUMBERS[Outcome.STALE]
+    if has_other_status:  # Offline there is always an answer.
+        is_unanswered = online.statuses[feature] == Status.INVALID
+        numbers[is_unanswered] = _NUMBERS[Outcome.UNANSWERED]
     return FeatureOutcomes(numbers, same_bits)
-
-
-def _mark(numbers: npt.NDArray[np.int8], mask: Mask, outcome: Outcome) -> None:
-    if mask.any():
-        numbers[mask] = _NUMBERS[outcome]

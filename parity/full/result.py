@@ -14,7 +14,7 @@ from parity.causes.store_evidence import StoreEvidence
 from parity.full.comparison import Compared, compare_view
 from parity.full.settings import FullSettings
 from parity.full.subject import Subject, open_subject
-from parity.report import Mode, ParityReport, attach_findings
+from parity.report import Difference, Mode, ParityReport, attach_findings
 from parity.view_facts import ViewFacts
 
 __all__ = ["run_full"]
@@ -39,9 +39,13 @@ def run_full(settings: FullSettings, clock: Clock) -> ParityReport:
     report = _report(subject, settings, clock, compared)
     if not (settings.finds_causes and report.differences):
         return report
-    context = CauseContext(
-        subject.request, StoreEvidence(subject.store), open_cell_command(settings.repo)
-    )
+    until_us = compared.snapshot.until_us
+
+    def seen_until(difference: Difference) -> dict[str, int]:
+        return {difference.view_name: max(until_us, difference.online.event_us or until_us)}
+
+    command = open_cell_command(settings.repo, seen_until=seen_until)
+    context = CauseContext(subject.request, StoreEvidence(subject.store), command)
     return attach_findings(report, find_causes(report.differences, context))
 
 

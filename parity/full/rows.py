@@ -43,14 +43,16 @@ class Rows:
     @staticmethod
     def of_joined(joined: JoinedView) -> Rows:
         """Take what a point-in-time join, or the newest rows, decide."""
-        features = joined.features()
         event_us, is_there = _instants(joined.event_us)
-        return Rows(
-            event_us,
-            is_there,
-            [ValueColumn.of_offline(one.field.dtype, one.values) for one in features],
-            [one.statuses.to_numpy().astype(np.int8, copy=False) for one in features],
-        )
+        row_statuses = np.full(len(event_us), Status.PRESENT, np.int8)
+        row_statuses[joined.is_expired] = Status.OUTSIDE_MAX_AGE
+        row_statuses[~is_there] = Status.NOT_FOUND
+        values, statuses = [], []
+        for field in joined.read.features:
+            values.append(ValueColumn.of_offline(field.dtype, joined.values(field)))
+            found = joined.found[field.name]
+            statuses.append(_with_nulls(row_statuses, found) if found.null_count else row_statuses)
+        return Rows(event_us, is_there, values, statuses)
 
     @staticmethod
     def of_table(table: pa.Table, names: Sequence[str], features: Sequence[Field]) -> Rows:
@@ -119,4 +121,13 @@ def _stored_instants(event_us: Any) -> tuple[Int64s, Mask]:
 def _status_numbers(told: Sequence[Status] | None, n_rows: int) -> npt.NDArray[np.int8]:
     if told is None:
         return np.full(n_rows, Status.PRESENT, np.int8)
-    return np.fromiter(told, np.int8, n_rows)
+    # Several times as fast as reading them one by one.
+    return np.frombuffer(bytes(told), np.int8)
+
+
+def _with_nulls(row_statuses: npt.NDArray[np.int8], found: pa.Array) -> npt.NDArray[np.int8]:
+    """Decide as `JoinedView.statuses` does, which takes ten times as long for each feature."""
+    is_null = found.is_null().to_numpy(zero_copy_only=False)
+    statuses = row_statuses.copy()
+    statuses[is_null & (row_statuses == Status.PRESENT)] = Status.NULL_VALUE
+    return statuses

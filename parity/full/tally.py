@@ -14,8 +14,9 @@ from evenstore.schema.request import ViewRead
 from evenstore.semantics import Status
 from parity.compare import Cell, Outcome
 from parity.counts import Counts
+from parity.full.figures import FeatureFigures
 from parity.full.instants import InstantTally
-from parity.full.outcomes import OUTCOMES, FeatureOutcomes
+from parity.full.outcomes import IS_AGREEMENT, OUTCOMES, FeatureOutcomes
 from parity.full.rows import Places, Rows
 from parity.report import Difference, FeatureComparison
 from parity.values import PlainValue
@@ -41,6 +42,22 @@ class _FeatureTally:
     n_same_bits: int = 0
     n_kept: Counter[Outcome] = field(default_factory=Counter)
     kept: list[Difference] = field(default_factory=list)
+    figures: FeatureFigures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.figures = FeatureFigures(self.feature.dtype)
+
+    def count(self, offline: Rows, online: Rows, position: int, found: FeatureOutcomes) -> None:
+        n_rows = len(offline)
+        if found.numbers.any():  # The first outcome is MATCH.
+            self.outcomes += np.bincount(found.numbers, minlength=len(OUTCOMES))
+        else:
+            self.outcomes[0] += n_rows
+        pairs = offline.statuses[position] * np.int8(_N_STATUSES) + online.statuses[position]
+        self.statuses += np.bincount(pairs, minlength=_N_STATUSES**2)
+        is_null = offline.values[position].is_null & online.values[position].is_null
+        self.n_non_null += n_rows - int(np.count_nonzero(is_null))
+        self.n_same_bits += int(np.count_nonzero(found.same_bits))
 
 
 class Tally:
@@ -74,26 +91,15 @@ class Tally:
         self.n_rows = 0
         self.n_differing_rows = 0
 
-    def add(
-        self,
-        offline: Rows,
-        online: Rows,
-        outcomes: Sequence[FeatureOutcomes],
-        *,
-        times: int = 1,
-    ) -> None:
-        """Count rows, or take them back with `times` -1; `add_differing` keeps what differs."""
+    def add(self, offline: Rows, online: Rows, outcomes: Sequence[FeatureOutcomes]) -> None:
+        """Count rows that agree in every cell."""
         if not len(offline):
             return
         for position, (tally, found) in enumerate(zip(self._features, outcomes, strict=True)):
-            tally.outcomes += times * np.bincount(found.numbers, minlength=len(OUTCOMES))
-            pairs = offline.statuses[position] * np.int8(_N_STATUSES) + online.statuses[position]
-            tally.statuses += times * np.bincount(pairs, minlength=_N_STATUSES**2)
-            is_null = offline.values[position].is_null & online.values[position].is_null
-            tally.n_non_null += times * (len(is_null) - int(np.count_nonzero(is_null)))
-            tally.n_same_bits += times * int(np.count_nonzero(found.same_bits))
-        self.instants.add(offline, online, times=times)
-        self.n_rows += times * len(offline)
+            tally.count(offline, online, position, found)
+            tally.figures.add_equal(offline.values[position])
+        self.instants.add(offline, online)
+        self.n_rows += len(offline)
 
     def add_differing(
         self,
@@ -121,8 +127,11 @@ class Tally:
                 tally.kept += self._differences(
                     tally.feature, outcome, keys, places, (position, offline, online)
                 )
-        self.add(offline, online, outcomes)
-        self.instants.note_behind(offline, online)
+            tally.count(offline, online, position, found)
+            differs = ~IS_AGREEMENT[found.numbers]
+            tally.figures.add(offline.values[position], online.values[position], differs)
+        self.instants.add(offline, online)
+        self.n_rows += len(offline)
         self.n_differing_rows += len(offline)
 
     def compared(self, *, n_ambiguous: int) -> tuple[FeatureComparison, ...]:
@@ -138,6 +147,7 @@ class Tally:
                 dtype=tally.feature.dtype,
                 counts=self._counts(tally, n_ambiguous),
                 differences=tuple(sorted(tally.kept, key=lambda kept: kept.row_idx)),
+                statistics=tally.figures.measured(),
             )
             for tally in self._features
         )

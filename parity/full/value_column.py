@@ -136,11 +136,14 @@ class ValueColumn:
             same_bits = same
         else:
             same, same_bits = _equal_arrow(self.values, other.values)
-        if not (self.is_null.any() or other.is_null.any()):
+        is_null = self.is_null | other.is_null
+        if not is_null.any():
             return same, same_bits
         both_null = self.is_null & other.is_null
-        has_both = ~(self.is_null | other.is_null)
-        return same & has_both | both_null, same_bits & has_both | both_null
+        if same is same_bits:
+            same = same_bits = same & ~is_null | both_null
+            return same, same_bits
+        return same & ~is_null | both_null, same_bits & ~is_null | both_null
 
 
 def _null_mask(values: pa.Array) -> Mask:
@@ -165,11 +168,17 @@ def _equal_numbers(offline: npt.NDArray[Any], online: npt.NDArray[Any]) -> tuple
         same = offline == online
         return same, same
     same_bits = offline.view(np.int64) == online.view(np.int64)
-    if same_bits.all():
+    # Few, mostly what is in the place of nulls.
+    places = np.flatnonzero(~same_bits)
+    if not len(places):
         return same_bits, same_bits
-    both_nan = np.isnan(offline) & np.isnan(online)
+    one, other = offline[places], online[places]
     # All NaN count as one: no client can tell them apart.
-    return (offline == online) | both_nan, same_bits | both_nan
+    both_nan = np.isnan(one) & np.isnan(other)
+    same = same_bits.copy()
+    same[places] = (one == other) | both_nan
+    same_bits[places] = both_nan
+    return same, same_bits
 
 
 def _equal_arrow(offline: pa.Array, online: pa.Array) -> tuple[Mask, Mask]:

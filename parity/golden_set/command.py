@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenstore.clock import clock_from_environment, datetime_to_us, format_us
+from evenstore.clock import clock_from_environment, format_us
 from evenstore.errors import ConfigurationError
-from parity.argument_types import positive
+from parity.argument_types import instant_us, positive
 from parity.golden_set.settings import BuildSettings
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--as-of",
-        type=_instant,
+        type=instant_us,
         action="append",
         default=[],
         metavar="INSTANT",
@@ -124,11 +123,3 @@ def _format_summary(golden: GoldenFile, content_sha256: str) -> Iterator[str]:
         missing = ", ".join(count.stratum.value for count in counts if not count.n_rows)
         yield f"{view_name}: {drawn}" + (f"; none: {missing}" if missing else "")
     yield f"content {content_sha256}"
-
-
-def _instant(text: str) -> int:
-    try:
-        return datetime_to_us(datetime.fromisoformat(text))
-    except (ValueError, ConfigurationError) as exc:
-        msg = f"{text!r} is no RFC 3339 instant with a zone"
-        raise argparse.ArgumentTypeError(msg) from exc

@@ -13,7 +13,8 @@ import numpy as np
 from evenstore.dtypes import Dtype
 from parity.compare import CellColumn, Outcome
 from parity.statistics.confusions import Confusion, count_confusions
-from parity.statistics.numbers import NumberStatistics, measure_numbers
+from parity.statistics.number_tally import measure_numbers
+from parity.statistics.numbers import NumberStatistics
 from parity.statistics.sequences import (
     ListStatistics,
     MapStatistics,
@@ -22,15 +23,27 @@ from parity.statistics.sequences import (
 )
 from parity.values import PlainValue
 
-__all__ = ["FeatureStatistics", "count_bit_equal", "measure_feature"]
+__all__ = [
+    "NUMBER_TYPES",
+    "FeatureStatistics",
+    "ValuePair",
+    "count_bit_equal",
+    "measure_differing",
+    "measure_feature",
+]
 
-_NUMPY: dict[Dtype, Any] = {
+ValuePair = tuple[PlainValue | None, PlainValue | None]
+"""The offline and the online value of a cell."""
+
+NUMBER_TYPES: dict[Dtype, Any] = {
     Dtype.INT32: np.int32,
     Dtype.INT64: np.int64,
     Dtype.UNIX_TIMESTAMP: np.int64,
     Dtype.FLOAT32: np.float32,
     Dtype.FLOAT64: np.float64,
 }
+"""NumPy's types of those that are measured as numbers: instants too, in seconds."""
+
 _PYTHON: dict[Dtype, type] = {
     Dtype.INT32: int,
     Dtype.INT64: int,
@@ -68,7 +81,7 @@ def measure_feature(
         online: The online cells of the same entity rows.
         outcomes: What was found of each.
     """
-    if dtype in _NUMPY:
+    if dtype in NUMBER_TYPES:
         return FeatureStatistics(numbers=_measure_numbers(dtype, offline.values, online.values))
     differing = [
         (offline_value, online_value)
@@ -77,6 +90,16 @@ def measure_feature(
         )
         if not outcome.is_agreement
     ]
+    return measure_differing(dtype, differing)
+
+
+def measure_differing(dtype: Dtype, differing: Sequence[ValuePair]) -> FeatureStatistics:
+    """Measure how the differing values of a feature without numbers differ.
+
+    Args:
+        dtype: The declared type.
+        differing: The values of each differing cell.
+    """
     if dtype.is_map or dtype.is_struct:
         return FeatureStatistics(maps=measure_maps(_both_tuples(differing)))
     if dtype.is_list or dtype.is_set:
@@ -124,7 +147,7 @@ def _measure_numbers(
         type(offline_value) is expected and type(online_value) is expected
         for offline_value, online_value in zip(offline, online, strict=True)
     ]
-    numpy_type = _NUMPY[dtype]
+    numpy_type = NUMBER_TYPES[dtype]
     return measure_numbers(
         np.array(list(itertools.compress(offline, is_pair)), numpy_type),
         np.array(list(itertools.compress(online, is_pair)), numpy_type),
@@ -132,7 +155,7 @@ def _measure_numbers(
 
 
 def _both_tuples(
-    pairs: Sequence[tuple[PlainValue | None, PlainValue | None]],
+    pairs: Sequence[ValuePair],
 ) -> list[tuple[tuple[PlainValue | None, ...], tuple[PlainValue | None, ...]]]:
     return [
         (offline, online)

@@ -1,4 +1,7 @@
-"""How far numbers differ: exact for integers, in units in the last place for floats."""
+"""How far numbers differ: exact for integers, in units in the last place for floats.
+
+`parity.statistics.number_tally` adds these up.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "SHARES",
     "NumberStatistics",
+    "Numbers",
     "Quantiles",
     "absolute_differences",
-    "measure_numbers",
     "measure_quantiles",
     "relative_differences",
+    "symmetric_errors",
     "ulp_distances",
 ]
 
 Numbers = npt.NDArray[Any]
 """One of int32, int64, float32, float64."""
 
-_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+"""The quantiles that are measured; 1.0 is the greatest number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +81,6 @@ class NumberStatistics:
     absolute: Quantiles | None
 
 
-def measure_numbers(offline: Numbers, online: Numbers) -> NumberStatistics:
-    """Measure how far two columns of numbers differ.
-
-    Args:
-        offline: The offline values, null nowhere.
-        online: The online values of the same cells, in the same dtype.
-
-    Raises:
-        ValueError: The columns differ in length or dtype.
-    """
-    if offline.shape != online.shape or offline.dtype != online.dtype:
-        msg = f"{offline.dtype}{offline.shape} offline, {online.dtype}{online.shape} online"
-        raise ValueError(msg)
-    is_finite = np.isfinite(offline) & np.isfinite(online)
-    n_not_finite = int(offline.size - np.count_nonzero(is_finite))
-    offline, online = offline[is_finite], online[is_finite]
-    is_float = offline.dtype.kind == "f"
-    if not offline.size:
-        ulp = 0 if is_float else None
-        return NumberStatistics(0, n_not_finite, 0.0, 0, 0.0, ulp, 0.0, None, None, None)
-    absolute = absolute_differences(offline, online)
-    relative = relative_differences(offline, online)
-    signed = np.where(online > offline, 1.0, -1.0) * absolute.astype(np.float64)
-    with np.errstate(over="ignore"):
-        bias = float(signed.mean())
-    return NumberStatistics(
-        n_pairs=int(offline.size),
-        n_not_finite=n_not_finite,
-        smape=float(_symmetric_errors(offline, online).mean()),
-        max_absolute=absolute.max().item(),
-        max_relative=float(relative.max()),
-        max_ulp=int(ulp_distances(offline, online).max()) if is_float else None,
-        bias=bias,
-        offline=measure_quantiles(offline),
-        online=measure_quantiles(online),
-        absolute=measure_quantiles(absolute),
-    )
-
-
 def absolute_differences(offline: Numbers, online: Numbers) -> Numbers:
     """Return the absolute differences: uint64 and exact for integers, float64 for floats.
 
@@ -138,6 +105,15 @@ def relative_differences(offline: Numbers, online: Numbers) -> npt.NDArray[np.fl
     return relative
 
 
+def symmetric_errors(offline: Numbers, online: Numbers) -> npt.NDArray[np.float64]:
+    """Return each pair's difference relative to the mean magnitude, 0 to 2; 0 for two zeros."""
+    offline_part, online_part = _scaled(offline, online)
+    total = np.abs(offline_part) + np.abs(online_part)
+    total[total == 0.0] = 1.0
+    errors: npt.NDArray[np.float64] = 2 * np.abs(online_part - offline_part) / total
+    return errors
+
+
 def ulp_distances(offline: Numbers, online: Numbers) -> npt.NDArray[np.uint64]:
     """Return how many floats of their type lie from one number to the other; 0.0 and -0.0 are one.
 
@@ -150,7 +126,7 @@ def ulp_distances(offline: Numbers, online: Numbers) -> npt.NDArray[np.uint64]:
     return greater - np.minimum(offline_rank, online_rank).view(np.uint64)
 
 
-def measure_quantiles(numbers: Numbers, shares: Sequence[float] = _SHARES) -> Quantiles | None:
+def measure_quantiles(numbers: Numbers, shares: Sequence[float] = SHARES) -> Quantiles | None:
     """Return quantiles that are numbers of the column; None of an empty one."""
     if not numbers.size:
         return None
@@ -170,14 +146,6 @@ def _scaled(offline: Numbers, online: Numbers) -> tuple[Numbers, Numbers]:
         is_more = online > offline
         online_part = np.where(is_more, offline_part + difference, offline_part - difference)
     return offline_part, online_part
-
-
-def _symmetric_errors(offline: Numbers, online: Numbers) -> npt.NDArray[np.float64]:
-    offline_part, online_part = _scaled(offline, online)
-    total = np.abs(offline_part) + np.abs(online_part)
-    total[total == 0.0] = 1.0
-    errors: npt.NDArray[np.float64] = 2 * np.abs(online_part - offline_part) / total
-    return errors
 
 
 def _float_ranks(numbers: Numbers) -> npt.NDArray[np.int64]:

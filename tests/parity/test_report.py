@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
@@ -25,7 +26,7 @@ from parity.report import (
     Verdict,
     compare_feature,
 )
-from parity.strata import Stratum
+from parity.strata import Boundary, Stratum
 from parity.text import format_report
 from tests.parity.cases import AS_OF_US, DAY_US
 
@@ -145,6 +146,23 @@ def test_text_names_differences_counts_strata_and_ends_with_the_verdict() -> Non
         "violated: 2 of 3 values differ",
         "parity: 3 values compared (2 non-null), 2 mismatches",
     ]
+
+
+def test_text_shows_every_stratum_of_a_golden_set() -> None:
+    counts = [
+        *(StratumCount("activity", stratum, 5, 2) for stratum in Stratum),
+        StratumCount("activity", Boundary.TTL_EDGE, 0, 4),
+        StratumCount("activity", Boundary.LATE, 0, 0),
+        StratumCount("orders", Boundary.LATE, 0, 6),
+    ]
+    report = dataclasses.replace(report_of(CLEAN), strata=tuple(counts))
+    lines = list(format_report(report))
+    heading = next(line for line in lines if line.startswith("view ") and "hot" in line)
+    first = lines.index(heading) + 1
+    assert heading.split()[-3:] == ["unknown", "ttl-edge", "late"]
+    assert lines[first].split()[-3:] == ["2", "4", "0"]
+    assert lines[first + 1].split() == ["orders", "6"]
+    assert "not covered: activity has no late entity rows" in lines
 
 
 def test_text_shows_a_bounded_number_of_differences() -> None:

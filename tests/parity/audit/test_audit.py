@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -85,7 +86,7 @@ def test_evidence_names_rows_and_runs(report: ParityReport) -> None:
     assert evidence.online_order is not None
     assert evidence.offline_order.created_us == datetime_to_us(NOW - 2 * week.HOUR)
     assert evidence.online_order.event_us == datetime_to_us(NOW - 30 * week.HOUR)
-    assert evidence.facts["covering_run_end_us"] == datetime_to_us(week.LOADED)
+    assert evidence.facts["loaded_at_us"] == datetime_to_us(week.LOADED)
 
 
 def test_command_of_a_finding_reproduces_its_cell(report: ParityReport) -> None:
@@ -196,6 +197,14 @@ def test_same_week_on_evenstore_leaves_nothing(
     assert report.total.n_non_null > 3 * (week.N_DRIVERS - 3)
     deleted = audit(ours.repo.path, entities=(f'{{"driver_id": {week.DELETED}}}',))
     assert set(causes(deleted).values()) == {Cause.DELETED_ROW}
+    # Today all of it has expired; both sides answer for the instant of the audit all the same.
+    monkeypatch.delenv("EVENSTORE_FROZEN_TIME")
+    monkeypatch.delenv("EVENSTORE_TEST_MODE")
+    assert audit(ours.repo.path, views=("stats",)).verdict is Verdict.PASSED
+    assert "EVENSTORE_FROZEN_TIME" not in os.environ
+    # Of an instant before its rows the store knows nothing, and says so.
+    before = audit(ours.repo.path, views=("stats",), as_of_us=datetime_to_us(week.LOADED))
+    assert any("later than" in refusal.message for refusal in before.refusals)
 
 
 def test_view_under_materialization_refuses_every_read(wrong: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from evenstore.dtypes import Dtype
 from evenstore.semantics import Status
-from parity.audit.history import SourceRow
 from parity.audit.stock_causes import StoredView, find_stock_cause
-from parity.causes.finding import Cause
+from parity.causes.finding import Cause, StoredOrder
+from parity.causes.rows import SourceRow
 from parity.compare import Cell, Outcome
 from parity.report import Difference
 from parity.values import PlainValue
@@ -34,7 +34,7 @@ NO_CREATED = replace(VIEW, has_created=False)
 def row(
     value: PlainValue | None, event_us: int = EVENT_US, created_us: int | None = 901 * HOUR_US
 ) -> SourceRow:
-    return SourceRow(event_us, created_us, {"x": value})
+    return SourceRow(StoredOrder(event_us, created_us), {"x": value})
 
 
 def cause(

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("parity-causes")
 
 CUSTOMER = FIRST_CUSTOMER + 10
 HOUR_US = 3_600_000_000
+OTHER_VIEW = "--view customer_activity --key customer_id=1 --as-of 2011-12-10T00:00Z"
 OTHER_FEATURE = (
     "--view customer_activity --key customer_id=1 --feature nope"
     f" --feature-service {SERVICE} --as-of 2011-12-10T00:00Z"
@@ -70,6 +71,23 @@ def test_command_of_a_finding_reproduces_it(
     assert f"{shop.folder}/activity.parquet (not read by the last run)" in out
 
 
+def test_rows_after_an_instant_are_left_out(
+    shop: PlantedShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_late_row(shop.folder, CUSTOMER)
+    until = "--until customer_activity=2011-12-09T23:58:59.999999Z"
+    assert run(asked(shop, until)) == 0
+    assert "rows of customer_activity up to 2011-12-09T23:58:59.999999Z" in capsys.readouterr().out
+    # What is shown as its command asks for the same rows.
+    shop.plant(CUSTOMER, {"spend": 99.5})
+    assert run(asked(shop, f"--feature spend --json {until}")) == 3
+    first = json.loads(capsys.readouterr().out)
+    assert first["features"][0]["outcome"] == "mismatch"
+    command = first["features"][0]["finding"]["command"]
+    assert run(f"{command.split(' ', 2)[2]} --json") == 3
+    assert json.loads(capsys.readouterr().out) == first
+
+
 def test_program_has_the_command(shop: PlantedShop, capsys: pytest.CaptureFixture[str]) -> None:
     shop.plant(CUSTOMER, {"spend": 99.5})
     assert main(["cell", *shlex.split(asked(shop, "--json"))]) == 3
@@ -116,6 +134,7 @@ def test_text_key_is_taken_as_it_is(shop: PlantedShop, capsys: pytest.CaptureFix
         ("--view customer_activity --key customer_id=x --as-of 2011-12-10T00:00Z", ParityError),
         (OTHER_FEATURE, ParityError),
         ("--view nope --key customer_id=1 --as-of 2011-12-10T00:00:00Z", UnknownFeatureError),
+        (f"{OTHER_VIEW} --until product_demand=2011-12-10T00:00:00Z", ParityError),
         (
             "--view product_demand --key product=a --key product=b --as-of 2011-12-10T00:00Z",
             EvenstoreError,
@@ -137,6 +156,8 @@ def test_what_cannot_be_compared_is_told(
         "--repo r --view v --key =1 --as-of 2011-12-10T00:00:00Z",
         "--repo r --view v --as-of 2011-12-10T00:00:00",
         "--repo r --view v --as-of yesterday",
+        "--repo r --view v --as-of 2011-12-10T00:00:00Z --until 2011-12-10T00:00:00Z",
+        "--repo r --view v --as-of 2011-12-10T00:00:00Z --until v=2011-12-10T00:00:00",
     ],
 )
 def test_wrong_arguments_are_refused(text: str) -> None:

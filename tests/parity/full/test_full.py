@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shlex
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,10 +14,15 @@ from pathlib import Path
 import pytest
 
 from evenstore.clock import FrozenClock, SystemClock, datetime_to_us
+from evenstore.codec.cells import cells_of
+from evenstore.compute.pace import PaceLimits
 from evenstore.errors import ConfigurationError, UnknownFeatureError
 from evenstore.online.store import RedisOnlineStore
+from evenstore.schema.model import Layout
 from evenstore.semantics import Origin, Status
+from parity.cli import main
 from parity.compare import Outcome
+from parity.full.online import StoredReader
 from parity.full.result import run_full
 from parity.full.settings import FullSettings
 from parity.full.subject import open_subject
@@ -207,6 +214,50 @@ def test_source_rows_after_the_watermark_are_due_with_the_next_run(taxis: Taxis)
     assert section(report)["n_settled"] == 1
 
 
+def test_command_of_a_difference_looks_at_the_same_rows(
+    taxis: Taxis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taxis.replace(135, {"trips": 7})
+    later = taxi_row(135) | {"event_timestamp": NOW + MINUTE, "trips": 1}
+    taxis.append(later)
+    settings = FullSettings(repo=taxis.repo.path, view="stats")
+    report = run_full(settings, FrozenClock(datetime_to_us(NOW) + 3_600_000_000))
+    (difference,) = report.differences
+    assert difference.outcome is Outcome.MISMATCH
+    assert difference.finding is not None
+    words = shlex.split(difference.finding.command)
+    assert main([*words[1:], "--json"]) == 3
+    (feature,) = json.loads(capsys.readouterr().out)["features"]
+    assert feature["outcome"] == "mismatch"
+    assert feature["offline"]["value"] == taxi_row(135)["trips"]
+    # Up to now the next run's row would be looked at.
+    assert main([*words[1 : words.index("--until")], "--json"]) == 3
+    (feature,) = json.loads(capsys.readouterr().out)["features"]
+    assert feature["outcome"] == "stale"
+
+
+def test_figures_are_of_all_values(taxis: Taxis) -> None:
+    trips = taxi_row(136)["trips"]
+    taxis.replace(136, {"trips": trips + 1_000_000, "name": "nobody", "stops": ["S136", "S2"]})
+    report = taxis.compare(finds_causes=False)
+    found = {feature.feature: feature.statistics for feature in report.features}
+    assert all(found.values())
+    numbers = found["trips"].numbers if found["trips"] else None
+    assert numbers is not None
+    # One has expired and was never loaded, one is null.
+    assert N_TAXIS - 5 < numbers.n_pairs < N_TAXIS
+    assert numbers.max_absolute == 1_000_000
+    assert numbers.bias == pytest.approx(1_000_000 / numbers.n_pairs)
+    assert numbers.online is not None
+    assert numbers.online.at(1.0) == trips + 1_000_000
+    name, stops = found["name"], found["stops"]
+    assert name is not None
+    assert [(one.online, one.n_cells) for one in name.confusions] == [("nobody", 1)]
+    assert stops is not None
+    assert stops.lists is not None
+    assert stops.lists.n_pairs == 1
+
+
 def test_sample_is_the_same_part_on_both_sides(taxis: Taxis) -> None:
     taxis.store(ORPHAN, taxi_row(121), taxi_row(121)["event_timestamp"])
     whole = taxis.compare(finds_causes=False)
@@ -234,6 +285,24 @@ def test_store_that_lost_everything_lacks_every_row(taxis: Taxis) -> None:
     assert all(0 < len(feature.differences) <= 6 for feature in report.features)
     assert "no run is recorded" in report.notes[0]
     assert any("--max-differences" in note for note in report.notes)
+
+
+def test_many_keys_are_asked_for_in_their_order(taxis: Taxis) -> None:
+    subject = open_subject(taxis.repo.path, "stats")
+    if subject.layout is not Layout.PACKED:
+        pytest.skip("hashes are asked for one by one")
+    reader = StoredReader(
+        subject.client,
+        subject.project,
+        subject.stored,
+        subject.layout,
+        as_of_us=0,
+        limits=PaceLimits(),
+    )
+    # Of several commands, and of several lengths.
+    keys = [f"key {n}".encode() for n in range(1_300)]
+    taxis.redis.mset({key: key + b"!" for key in keys[::3]})
+    assert reader.fetch(cells_of(keys)) == taxis.redis.mget(keys)
 
 
 def test_what_cannot_be_compared_is_refused(taxis: Taxis, tmp_path: Path) -> None:

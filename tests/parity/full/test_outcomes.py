@@ -106,6 +106,13 @@ def test_arrays_of_a_lookup_are_values(has_nulls: bool) -> None:
     assert same_bits.tolist() == [True, True, has_nulls]
 
 
+def test_all_nan_count_as_one() -> None:
+    one, other = np.array([0x7FF8000000000000, -1], np.int64).view(np.float64)
+    offline = ValueColumn.of_offline(Dtype.FLOAT64, pa.array([one, 1.0]))
+    equal, same_bits = offline.equals(ValueColumn.of_online(Dtype.FLOAT64, np.array([other, 2.0])))
+    assert equal.tolist() == same_bits.tolist() == [True, False]
+
+
 def test_float32_that_is_stored_too_wide_is_not_narrowed_to_be_equal() -> None:
     offline = ValueColumn.of_offline(Dtype.FLOAT32, pa.array([0.1], pa.float32()))
     for wide in ([0.1], np.array([0.1])):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parity.statistics.number_tally import NumberTally, measure_numbers
 from parity.statistics.numbers import (
     absolute_differences,
-    measure_numbers,
     measure_quantiles,
     relative_differences,
     ulp_distances,
@@ -106,6 +106,71 @@ def test_quantiles_are_numbers_of_the_column() -> None:
     assert quantiles is not None
     assert set(quantiles.values) == {2**62 + 1, 2**62 + 3}
     assert measure_quantiles(np.array([])) is None
+
+
+NUMBERS = st.one_of(FINITE, st.sampled_from((0.0, -0.0, 1.0, math.nan, math.inf)))
+
+
+@settings(max_examples=scaled(30, 2_000), deadline=None)
+@given(st.lists(st.lists(st.tuples(NUMBERS, NUMBERS)), max_size=4))
+def test_batches_add_up_to_what_all_numbers_have_together(
+    batches: list[list[tuple[float, float]]],
+) -> None:
+    pairs = [pair for batch in batches for pair in batch]
+    whole = measure_numbers(column(*(a for a, _ in pairs)), column(*(b for _, b in pairs)))
+    tally = NumberTally(np.dtype(np.float64))
+    for batch in batches:
+        tally.add(column(*(a for a, _ in batch)), column(*(b for _, b in batch)))
+    added = tally.measured()
+    for field in ("n_pairs", "n_not_finite", "max_absolute", "max_relative", "max_ulp"):
+        assert getattr(added, field) == getattr(whole, field), field
+    assert (added.offline, added.online) == (whole.offline, whole.online)
+    assert added.absolute == whole.absolute
+    assert added.smape == pytest.approx(whole.smape)
+    if math.isfinite(whole.bias):
+        scale = max((abs(b - a) for a, b in pairs if math.isfinite(b - a)), default=0.0)
+        assert added.bias == pytest.approx(whole.bias, abs=scale * 1e-12)
+    finite = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+    differences = absolute_differences(
+        column(*(a for a, _ in finite)), column(*(b for _, b in finite))
+    )
+    for quantiles, numbers in (
+        (whole.offline, [a for a, _ in finite]),
+        (whole.absolute, differences),
+    ):
+        assert quantiles == measure_quantiles(np.asarray(numbers))
+
+
+def test_equal_numbers_need_no_second_column() -> None:
+    values = column(3.0, math.nan, -0.0, math.inf, 1.0)
+    one, other = (NumberTally(np.dtype(np.float64)) for _ in range(2))
+    one.add_equal(values)
+    other.add(values, values)
+    assert one.measured() == other.measured()
+    assert one.measured().n_not_finite == 2
+
+
+def test_quantiles_of_many_numbers_are_of_a_sample_and_near() -> None:
+    n_rows = 50_000
+    rng = np.random.default_rng(7)
+    offline = rng.permutation(n_rows).astype(np.float64)
+    online = offline + np.where(rng.random(n_rows) < 0.02, offline / 10, 0.0)
+    tally = NumberTally(np.dtype(np.float64), most_kept=1_000)
+    for start in range(0, n_rows, 777):
+        tally.add(offline[start : start + 777], online[start : start + 777])
+    sampled, exact = tally.measured(), measure_numbers(offline, online)
+    assert (sampled.n_pairs, sampled.max_absolute) == (exact.n_pairs, exact.max_absolute)
+    assert sampled.bias == pytest.approx(exact.bias)
+    assert sampled.offline is not None
+    assert sampled.absolute is not None
+    assert exact.absolute is not None
+    assert sampled.offline.at(1.0) == n_rows - 1
+    for share in (0.05, 0.5, 0.95):
+        assert sampled.offline.at(share) == pytest.approx(n_rows * share, abs=n_rows * 0.05)
+    # Most pairs are equal, and that is counted, not sampled.
+    assert sampled.absolute.at(0.95) == 0.0
+    assert sampled.absolute.at(0.99) == pytest.approx(exact.absolute.at(0.99), rel=0.2)
+    assert sampled.absolute.at(1.0) == exact.absolute.at(1.0)
 
 
 def test_columns_of_two_types_or_lengths_are_refused() -> None:
