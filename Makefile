@@ -3,12 +3,13 @@
 MAKEFLAGS += --no-print-directory
 # Tests start many processes: none of them shall compile our code again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv demo duel serve stop test test-fast test-full check lint bench clean
+.PHONY: help venv demo duel serve stop test test-fast test-full mutants check lint bench clean
 
 PYTHON ?= python3
 DATA ?=
 PORT ?= 6566
 CASES ?=
+ONLY ?=
 WORKERS ?= 3
 RUN := .venv/bin/python -m
 
@@ -50,6 +51,9 @@ test-fast: check ## The same without Redis and whole commands (under 60 seconds)
 
 test-full: check ## The full counts of property cases, kills and requests
 	@EVENSTORE_TEST_SCALE=full $(RUN) pytest -n $(WORKERS) --timeout 3600
+
+mutants: venv ## Break our own code on purpose, and see golden turn red, half an hour; ONLY=name takes one
+	@$(RUN) tests.mutants run $(if $(ONLY),--only $(ONLY))
 
 bench: venv ## Speed and memory beside stock Feast, most of an hour; CASES=S,H takes some cases
 	@$(RUN) pytest benchmarks --benchmark-only -p no:randomly -q
