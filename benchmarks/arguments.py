@@ -218,9 +218,8 @@ def _look_up(arguments: argparse.Namespace) -> None:
     if arguments.command == "parity":
         from benchmarks.parity import cases as parity_cases
 
-        arguments.cases = parity_cases.find_parity_cases(
-            split_names(arguments.cases) or parity_cases.CASES
-        )
+        known = parity_cases.CASES
+        arguments.cases = find_named(split_names(arguments.cases) or known, known, "case")
     if arguments.command == "offline":
         from benchmarks.contenders.contender import CONTENDERS, find_contenders
 

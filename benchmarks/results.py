@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from benchmarks.cases import Case
 from benchmarks.measure import Outcome, Sample, Status
-from benchmarks.run_results import FORMAT, RunResults
+from benchmarks.run_results import FORMAT, ContestResults
 from evenstore.errors import ConfigurationError
 from evenstore.whole_file import whole_file
 
@@ -100,7 +100,7 @@ class CaseResult:
 
 
 @dataclass(slots=True)
-class Results(RunResults[CaseResult]):
+class Results(ContestResults[CaseResult]):
     """A whole run of the offline benchmark."""
 
     benchmark = "offline"

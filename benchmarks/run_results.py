@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-__all__ = ["FORMAT", "RunCase", "RunResults"]
+from typing_extensions import override
+
+__all__ = ["FORMAT", "ContestCase", "ContestResults", "RunResults"]
 
 FORMAT = 1
 
@@ -17,7 +19,7 @@ class _Ended(Protocol):
     reason: str | None
 
 
-class RunCase(Protocol):
+class ContestCase(Protocol):
     """What all contenders did in one case."""
 
     @property
@@ -26,7 +28,8 @@ class RunCase(Protocol):
         ...
 
 
-_CaseT = TypeVar("_CaseT", bound=RunCase)
+_CaseT = TypeVar("_CaseT")
+_ContestT = TypeVar("_ContestT", bound=ContestCase)
 
 
 @dataclass(slots=True)
@@ -53,14 +56,9 @@ class RunResults(ABC, Generic[_CaseT]):
     benchmark: ClassVar[str]
 
     @property
+    @abstractmethod
     def failures(self) -> list[str]:
-        """Name `case/contender: reason` of what was wrong or failed; not what is unavailable."""
-        return [
-            f"{name}/{contender}: {result.status}: {result.reason}"
-            for name, case in self.cases.items()
-            for contender, result in case.contenders.items()
-            if result.status not in {"ok", "unavailable"}
-        ]
+        """Name what was wrong or failed, with the reason; not what is unavailable."""
 
     def to_document(self) -> dict[str, Any]:
         """Return what JSON keeps of it."""
@@ -86,3 +84,19 @@ class RunResults(ABC, Generic[_CaseT]):
     def read_own(cls, own: dict[str, Any]) -> dict[str, Any]:
         """Make objects of what else JSON has plain, by name of the attribute."""
         return own
+
+
+class ContestResults(RunResults[_ContestT]):
+    """A run in which contenders do the same."""
+
+    __slots__ = ()
+
+    @property
+    @override
+    def failures(self) -> list[str]:
+        return [
+            f"{name}/{contender}: {result.status}: {result.reason}"
+            for name, case in self.cases.items()
+            for contender, result in case.contenders.items()
+            if result.status not in {"ok", "unavailable"}
+        ]

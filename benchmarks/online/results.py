@@ -12,7 +12,7 @@ from benchmarks.measure import Status
 from benchmarks.online.cases import FEAST, FEAST_BATCHED, OnlineCase, Step
 from benchmarks.online.measure import LoadSample, LookupSample, StepOutcome
 from benchmarks.results import Spread
-from benchmarks.run_results import RunResults
+from benchmarks.run_results import ContestResults
 
 __all__ = [
     "OnlineCaseResult",
@@ -106,7 +106,7 @@ def rows_per_s(sample: LoadSample) -> float:
 
 
 @dataclass(slots=True)
-class OnlineResults(RunResults[OnlineCaseResult]):
+class OnlineResults(ContestResults[OnlineCaseResult]):
     """A whole run of the online benchmark."""
 
     benchmark = "online"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from benchmarks.online.cases import FEAST_LAYOUT, PACKED, OnlineCase
-from evenstore.errors import ConfigurationError
 
-__all__ = ["CASES", "ParityCase", "ParityMode", "find_parity_cases"]
+__all__ = ["CASES", "ParityCase", "ParityMode"]
 
 ParityMode = Literal["full", "live", "golden"]
 
@@ -98,17 +96,3 @@ CASES: dict[str, ParityCase] = {
         ),
     )
 }
-
-
-def find_parity_cases(names: Iterable[str]) -> tuple[ParityCase, ...]:
-    """Look cases up by name.
-
-    Raises:
-        ConfigurationError: There is no such case.
-    """
-    wanted = tuple(names)
-    unknown = [name for name in wanted if name not in CASES]
-    if unknown:
-        msg = f"no such case: {', '.join(map(repr, unknown))}"
-        raise ConfigurationError(msg, hint=f"choose from {', '.join(CASES)}")
-    return tuple(CASES[name] for name in wanted)

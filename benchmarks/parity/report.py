@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from benchmarks.cells import DASH, failure_cell, spread_cell
 from benchmarks.parity.measure import ParitySample
 from benchmarks.parity.results import ParityCaseResult, ParityResults
-from benchmarks.results import Spread
 
 __all__ = ["render_parity_report"]
 
 _COLUMNS = ("case", "compared", "s", "per s", "cpu s", "peak MB", "process s", "parts", "demand")
-_DASH = "\u2013"
 
 
 def render_parity_report(results: ParityResults) -> str:
@@ -29,9 +28,8 @@ def render_parity_report(results: ParityResults) -> str:
 def _cells(result: ParityCaseResult) -> Iterator[str]:
     yield result.case.name
     if not result.samples:
-        reason = (result.reason or "not measured").partition("\n")[0].replace("|", "/")
-        yield f"{result.status}: {reason}"
-        yield from [_DASH] * (len(_COLUMNS) - 2)
+        yield failure_cell(result)
+        yield from [DASH] * (len(_COLUMNS) - 2)
         return
     last = result.samples[-1]
     yield f"{last.n_rows:,} rows, {last.n_cells:,} values"
@@ -50,7 +48,7 @@ def _parts(result: ParityCaseResult) -> str:
     if "gateway" in names:
         share = _spread(result, _lookup_share, "{:.0%}")
         shown.append(f"lookups at {share} of the gateway's throughput")
-    return ", ".join(shown) or _DASH
+    return ", ".join(shown) or DASH
 
 
 def _part(name: str) -> Callable[[ParitySample], float]:
@@ -62,9 +60,4 @@ def _lookup_share(sample: ParitySample) -> float:
 
 
 def _spread(result: ParityCaseResult, quantity: Callable[[ParitySample], float], form: str) -> str:
-    spread: Spread | None = result.spread(quantity)
-    if spread is None:
-        return _DASH
-    low, high = form.format(spread.low), form.format(spread.high)
-    median = form.format(spread.median)
-    return median if low == high else f"{median} ({low} to {high})"
+    return spread_cell(result.spread(quantity), form.format)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from benchmarks.measure import Status
 from benchmarks.parity.cases import ParityCase
 from benchmarks.parity.measure import ParitySample, ParityStepOutcome
 from benchmarks.results import Spread
+from benchmarks.run_results import RunResults
 
-__all__ = ["BENCHMARK", "ParityCaseResult", "ParityResults"]
-
-BENCHMARK = "parity"
-_FORMAT = 1
+__all__ = ["ParityCaseResult", "ParityResults"]
 
 
 @dataclass(slots=True)
@@ -48,63 +48,22 @@ class ParityCaseResult:
 
 
 @dataclass(slots=True)
-class ParityResults:
-    """A whole run.
+class ParityResults(RunResults[ParityCaseResult]):
+    """A whole run."""
 
-    Attributes:
-        scale: Of the cases.
-        seed: Of the data.
-        repeats: Rounds that were asked for.
-        machine: Facts of the machine.
-        cases: By name.
-        is_complete: Whether the run came to its end.
-    """
-
-    scale: float
-    seed: int
-    repeats: int
-    machine: dict[str, Any]
-    cases: dict[str, ParityCaseResult] = field(default_factory=dict)
-    is_complete: bool = False
+    benchmark: ClassVar[str] = "parity"
 
     @property
+    @override
     def failures(self) -> list[str]:
-        """Name `case: reason` of what was wrong or failed."""
         return [
             f"{name}: {result.status}: {result.reason}"
             for name, result in self.cases.items()
             if result.status != "ok"
         ]
 
-    def to_document(self) -> dict[str, Any]:
-        """Return what JSON keeps of it."""
-        return {
-            "format": _FORMAT,
-            "benchmark": BENCHMARK,
-            "is_complete": self.is_complete,
-            "scale": self.scale,
-            "seed": self.seed,
-            "repeats": self.repeats,
-            "machine": self.machine,
-            "cases": {name: asdict(result) for name, result in self.cases.items()},
-        }
-
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> ParityResults:
-        """Read what `to_document` wrote."""
-        results = cls(
-            scale=document["scale"],
-            seed=document["seed"],
-            repeats=document["repeats"],
-            machine=document["machine"],
-            is_complete=document["is_complete"],
-        )
-        for name, case in document["cases"].items():
-            results.cases[name] = ParityCaseResult(
-                ParityCase(**case["case"]),
-                case["n_entities"],
-                case["status"],
-                case["reason"],
-                [ParitySample(**sample) for sample in case["samples"]],
-            )
-        return results
+    @override
+    def read_case(cls, case: dict[str, Any]) -> ParityCaseResult:
+        samples = [ParitySample(**sample) for sample in case["samples"]]
+        return ParityCaseResult(**(case | {"case": ParityCase(**case["case"]), "samples": samples}))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.guard import Ended, Limits, run_guarded
+from benchmarks.cells import first_line
+from benchmarks.guard import Limits
 from benchmarks.online.data import OnlineDataset, build_online_dataset
 from benchmarks.online.server import measured_server
 from benchmarks.parity.cases import ParityCase
@@ -20,14 +19,13 @@ from benchmarks.parity.measure import ParityStepOutcome
 from benchmarks.parity.results import ParityCaseResult, ParityResults
 from benchmarks.serving.cases import EVENSTORE
 from benchmarks.serving.servers import running_server
+from benchmarks.steps import run_step
 from evenstore.errors import EvenstoreError
 from evenstore.progress import open_progress
 
 __all__ = ["ParityPlan", "ParityRunner"]
 
-_ROOT = Path(__file__).resolve().parents[2]
 _KEY = "EVENSTORE_API_KEY"
-_LAST_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +129,8 @@ class ParityRunner:
             return self._call([*words, "--url", gateway.url])
 
     def _call(self, words: list[str]) -> ParityStepOutcome:
-        command = [sys.executable, "-m", "benchmarks", *words]
-        command += ["--started-ns", str(time.monotonic_ns())]
-        ended = run_guarded(command, limits=self._plan.limits, cwd=_ROOT)
-        return _outcome(ended, self._plan.limits)
+        words = [*words, "--started-ns", str(time.monotonic_ns())]
+        return run_step(words, ParityStepOutcome, self._plan.limits)
 
 
 @contextmanager
@@ -151,23 +147,10 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _outcome(ended: Ended, limits: Limits) -> ParityStepOutcome:
-    if ended.how == "timeout":
-        return ParityStepOutcome("timeout", f"not finished within {limits.time_s:g} s")
-    if ended.how == "memory":
-        return ParityStepOutcome("memory", f"more than {limits.memory_bytes / 1e9:g} GB")
-    try:
-        document = json.loads(ended.output.strip().rpartition("\n")[2])
-        return ParityStepOutcome.from_document(document)
-    except (ValueError, KeyError, TypeError):
-        last = " | ".join(ended.errors.strip().splitlines()[-_LAST_LINES:])
-        return ParityStepOutcome("error", f"ended with exit code {ended.exit_code}: {last}")
-
-
 def _describe(outcome: ParityStepOutcome) -> str:
     sample = outcome.sample
     if sample is None:
-        return f"{outcome.status}: {(outcome.reason or '').partition(chr(10))[0]}"
+        return f"{outcome.status}: {first_line(outcome.reason)}"
     parts = "".join(f", {name} {part_s:.2f} s" for name, part_s in sample.parts_s.items())
     return (
         f"{sample.n_rows:,} rows in {sample.call_s:.2f} s,"

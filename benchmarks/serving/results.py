@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from benchmarks.measure import Status
 from benchmarks.results import Spread
-from benchmarks.run_results import RunResults
+from benchmarks.run_results import ContestResults
 from benchmarks.serving.background import WriteRates
 from benchmarks.serving.cases import Layout, ServingCase
 from benchmarks.serving.open_loop import OpenLoop
@@ -141,7 +141,7 @@ class ServingCaseResult:
 
 
 @dataclass(slots=True)
-class ServingResults(RunResults[ServingCaseResult]):
+class ServingResults(ContestResults[ServingCaseResult]):
     """A whole run of the serving benchmark.
 
     Attributes:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.parity.cases import CASES, find_parity_cases
+from benchmarks.names import find_named
+from benchmarks.parity.cases import CASES
 from benchmarks.parity.measure import ParitySample, ParityStepOutcome
 from benchmarks.parity.report import render_parity_report
 from benchmarks.parity.results import ParityCaseResult, ParityResults
@@ -42,5 +43,5 @@ def test_report_has_rates_shares_and_failures() -> None:
 
 def test_unknown_case_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        find_parity_cases(["ful"])
+        find_named(["ful"], CASES, "case")
     assert "full-feast" in str(refused.value)
