@@ -146,6 +146,9 @@ class BoundedProtocol(HttpToolsProtocol):
         # Truth, not `is not None`: uvicorn declares that there always is one.
         if cycle and not cycle.more_body and cycle.scope is self.scope:
             self._since_s = None
+            if cycle.response_complete:
+                # What came is no request, such as an empty line.
+                self._idle_since_s = self.loop.time()
         else:
             self._note_part(len(data))
 
@@ -182,7 +185,9 @@ class BoundedProtocol(HttpToolsProtocol):
             now_s: The loop's time.
             deadline_s: A request that began before is too slow if it is not here yet.
         """
-        idle_since_s = self._idle_since_s
+        cycle: RequestResponseCycle | None = vars(self)["cycle"]
+        is_answered = cycle is None or cycle.response_complete  # Another may have begun since.
+        idle_since_s = self._idle_since_s if is_answered else None
         if idle_since_s is not None and now_s - idle_since_s > self.timeout_keep_alive:
             self.timeout_keep_alive_handler()
             return

@@ -58,8 +58,8 @@ class KnownBodies(Generic[AskedT]):
             marked = orjson.loads(before + orjson.dumps(_MARK) + after)
         except ValueError:
             return
-        (name,) = request.entities
-        if marked.get("entities") != {name: _MARK}:
+        ((name, column),) = request.entities.items()
+        if column == _MARK or marked.get("entities") != {name: _MARK}:
             return
         if len(self._bodies) >= _MAX_BODIES:
             self._bodies.clear()

@@ -11,6 +11,7 @@ import math
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -259,7 +260,10 @@ class LinkConnection(asyncio.Protocol):
         # One timer for the oldest request: those behind it were sent later. Until Redis is greeted,
         # the attempt to connect has a deadline of its own, which is the earliest.
         if self._queue is self._under_way and self._under_way:
-            self._timer = self._loop.call_at(self._under_way[0][2], self._check_deadline)
+            # In no request's context: what it says is of all of them.
+            self._timer = self._loop.call_at(
+                self._under_way[0][2], self._check_deadline, context=Context()
+            )
         else:
             self._timer = None
 

@@ -140,7 +140,23 @@ def test_connection_that_stays_idle_is_closed() -> None:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
             time.sleep(0.5)
+        connection.sendall(b"\r\n")  # Which is no request.
         assert read_all(connection) == b""
+
+
+@pytest.mark.slow
+def test_connection_with_a_request_under_way_is_not_idle() -> None:
+    with serve(make_guarding(), keep_alive_s=1) as own, connected(own) as connection:
+        connection.sendall(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n")
+        with httpx.Client(base_url=own.url, timeout=60) as client:
+            client.get("/healthz")  # By now the slow one has begun.
+            served_ones = tuple(own.receiving._connections)
+        for each in served_ones:
+            # As an answer does that is given at once to a request before it in the same packet.
+            each._idle_since_s = 0.0
+        time.sleep(3)
+        own.gate.open()
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.slow

@@ -104,6 +104,14 @@ def test_several_columns_are_not_noted() -> None:
     assert known.find(body) is None
 
 
+def test_column_that_is_the_mark_is_not_noted() -> None:
+    """Its place could not be told from the marked one."""
+    known: KnownBodies[str] = KnownBodies()
+    body = b'{"entities":{"k":[[[]]]},"features":["v:x"]}'
+    known.note(body, parse_feast_request(body), "asked")
+    assert known.find(body.replace(b"v:x", b"v:y")) is None
+
+
 def test_bodies_kept_are_bounded() -> None:
     known: KnownBodies[int] = KnownBodies()
     long = b'{"feature_service":"%b","entities":{"k":[1]}}' % (b"s" * 5_000)

@@ -30,10 +30,8 @@ class _Ids(logging.Handler):
         self.lines.append((record.getMessage(), REQUEST_ID.get()))
 
 
-@pytest.mark.parametrize("is_away_first", [False, True])
-def test_lines_about_the_connection_are_not_of_the_request_that_opened_it(
-    own_redis: RedisProcess, is_away_first: bool
-) -> None:
+@pytest.mark.parametrize("end", ["away", "killed", "silent"])
+def test_lines_about_the_connection_are_of_no_request(own_redis: RedisProcess, end: str) -> None:
     seen = _Ids()
 
     async def ask(link: RedisLink, request_id: bytes) -> None:
@@ -41,8 +39,8 @@ def test_lines_about_the_connection_are_not_of_the_request_that_opened_it(
         await link.ping()
 
     async def main() -> None:
-        link = RedisLink(own_redis.url, timeout_s=30)
-        if is_away_first:
+        link = RedisLink(own_redis.url, timeout_s=1 if end == "silent" else 30)
+        if end == "away":
             own_redis.kill()
             with pytest.raises(OnlineStoreError):
                 await asyncio.create_task(ask(link, b"opener"))
@@ -51,9 +49,12 @@ def test_lines_about_the_connection_are_not_of_the_request_that_opened_it(
             own_redis.send(signal.SIGSTOP)
             waiting = asyncio.create_task(ask(link, b"waiting"))
             await asyncio.sleep(0)
-            own_redis.kill()
+            if end == "killed":
+                own_redis.kill()
             with pytest.raises(OnlineStoreError):
                 await waiting
+            if end == "silent":
+                own_redis.send(signal.SIGCONT)
         await link.close()
 
     logger = logging.getLogger("evenstore.serving")
