@@ -99,7 +99,10 @@ def _number_sign(offline: PlainValue, online: PlainValue) -> str | None:
         return _text_sign(offline, online)
     if isinstance(offline, bool) or not (isinstance(offline, int) and isinstance(online, int)):
         return None
-    if int(float(offline)) == online or int(float(online)) == offline:
+    one, other = _finite(offline), _finite(online)
+    if one is None or other is None:
+        return None
+    if int(one) == online or int(other) == offline:
         return "the integer went through a 64-bit float"
     return "the integer was cut to 32 bits" if (offline - online) % 2**32 == 0 else None
 
@@ -154,11 +157,21 @@ def _narrow(value: float) -> float:
 def _other_type(offline: PlainValue, online: PlainValue) -> str | None:
     names = type(offline).__name__, type(online).__name__
     if isinstance(offline, bool | int | float) and isinstance(online, bool | int | float):
-        is_equal = float(offline) == float(online) or float(online) == math.trunc(offline)
+        one, other = _finite(offline), _finite(online)
+        is_equal = one is not None and other is not None and other in {one, math.trunc(one)}
         return f"the value became {names[1]}, of {names[0]}" if is_equal else None
     is_text = str in {type(offline), type(online)}
     is_equal = _text(offline) == _text(online)
     return f"the value became {names[1]}, of {names[0]}" if is_text and is_equal else None
+
+
+def _finite(value: float) -> float | None:
+    """Return a number as a float; None where there is no such float, or it is no number."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _text(value: PlainValue) -> str:

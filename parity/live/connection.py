@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from http.client import HTTPConnection, HTTPException
 __all__ = ["Connection", "PlainReply", "Target"]
 
 _TIMEOUT_S = 5.0
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,22 @@ class Connection:
 
     def receive(self) -> PlainReply | None:
         """Read the answer; None where it is no plain success: the connection is to be closed."""
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        pieces = []
         try:
             response = self._http.getresponse()
-            body = response.read()
+            if response.length is None and not response.chunked:
+                return None  # Nobody could tell its end from a lost connection.
+            while piece := response.read1(_PIECE_BYTES):
+                pieces.append(piece)
+                if time.monotonic() > deadline_s:
+                    return None
+            if response.length:
+                return None  # The answer was cut off.
+            response.close()
         except (OSError, HTTPException):
             return None
         headers = {name.lower(): value for name, value in response.getheaders()}
         is_plain = response.status == HTTPStatus.OK and "content-encoding" not in headers
-        return PlainReply(headers, body) if is_plain and not response.will_close else None
+        # Where the other side closes, `http.client` connects anew for the next request.
+        return PlainReply(headers, b"".join(pieces)) if is_plain else None

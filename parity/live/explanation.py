@@ -45,10 +45,9 @@ def explain_differences(
     if not report.differences:
         return report
     try:
-        command = open_cell_command(
-            repo, feature_service=report.subject, seen_until=_seen_until(request, until_us)
-        )
-        context = CauseContext(request, StoreEvidence(store), command)
+        seen_until = _seen_until(request, until_us)
+        command = open_cell_command(repo, feature_service=report.subject, seen_until=seen_until)
+        context = CauseContext(request, StoreEvidence(store), command, seen_until=seen_until)
         findings = find_causes(report.differences, context)
     except (OnlineStoreError, ConfigurationError) as exc:
         note = f"causes were not looked for, because the online store cannot be read: {exc.message}"

@@ -56,6 +56,7 @@ def read_answer(body: bytes, headers: Mapping[str, str]) -> OnlineFeatures:
         instants = _InstantColumns()
         names = tuple(answer["metadata"]["feature_names"])
         values = [column["values"] for column in answer["results"]]
+        _check_lengths(values, statuses, texts)
         event_us = [instants.read(*pair) for pair in zip(texts, statuses, strict=True)]
         return OnlineFeatures(
             names=names,
@@ -65,8 +66,16 @@ def read_answer(body: bytes, headers: Mapping[str, str]) -> OnlineFeatures:
             as_of_us=int(headers["evenstore-as-of-us"]),
             is_clock_frozen=headers["evenstore-clock"] == "frozen",
         )
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as exc:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as exc:
         raise foreign_answer(_OK) from exc
+
+
+def _check_lengths(*parts: Sequence[Sequence[object]]) -> None:
+    """Refuse columns whose parts have not one length: their rows could not be told."""
+    lengths = {len(column) for part in parts for column in part}
+    if len(lengths) > 1:
+        msg = "columns differ in length"
+        raise ValueError(msg)
 
 
 _Parsed = tuple[Any, Sequence[list[Status]], Sequence[list[str]]]

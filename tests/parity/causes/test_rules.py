@@ -14,6 +14,7 @@ from parity.causes.cell_facts import CellFacts, Relation
 from parity.causes.finding import Cause
 from parity.causes.rows import LoadState
 from parity.causes.rules import RULES, decide_cause, find_cause
+from parity.causes.value_signs import precision_sign
 from tests.parity.causes.cases import (
     AS_OF_US,
     HOUR_US,
@@ -472,3 +473,10 @@ def test_instant_beyond_the_calendar_is_told() -> None:
     cause, because = decide_cause(known)
     assert cause is Cause.PUSHED_ONLINE_ONLY
     assert " us " in because
+
+
+@pytest.mark.parametrize("odd", [float("inf"), float("nan"), 10**400])
+@pytest.mark.parametrize("other", [True, 1, 1.5, 10**400 + 1])
+def test_number_that_is_no_float_has_no_sign_of_another_type(odd: float, other: float) -> None:
+    for pair in ((odd, other), (other, odd), ((odd,), (other,))):
+        assert precision_sign(*pair) is None

@@ -83,6 +83,14 @@ def test_what_is_no_answer_is_refused(body: bytes) -> None:
         read_answer(body, HEADERS)
 
 
+@pytest.mark.parametrize("statuses", [["PRESENT"], ["PRESENT"] * 3])
+def test_columns_whose_parts_differ_in_length_are_refused(statuses: list[str]) -> None:
+    column = {"values": [1, 2], "statuses": statuses, "event_timestamps": [TEXTS[1]] * 2}
+    body = {"metadata": {"feature_names": ["x"]}, "results": [column]}
+    with pytest.raises(GatewayError):
+        read_answer(json.dumps(body).encode(), HEADERS)
+
+
 def test_requests_are_those_of_the_client() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     for values in ([1, 2**63], ["a", None], [True], [1.5], [b"x"], [now]):
@@ -129,6 +137,7 @@ ANSWER = json.dumps(
 ).encode()
 _HEAD = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode()
 PLAIN = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n%b" % (_HEAD, len(ANSWER), ANSWER)
+CLOSING = PLAIN.replace(b"content-length", b"connection: close\r\ncontent-length")
 CHUNKED = b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
     _HEAD,
     len(ANSWER),
@@ -209,9 +218,10 @@ def test_what_is_no_plain_answer_is_asked_again_by_the_client(odd: bytes) -> Non
     assert len(requests) == 3
 
 
-def test_answer_in_chunks_is_plain() -> None:
+@pytest.mark.parametrize("form", [CHUNKED, CLOSING])
+def test_answer_of_another_form_is_not_asked_for_twice(form: bytes) -> None:
     with (
-        scripted_server([CHUNKED, PLAIN]) as (url, requests),
+        scripted_server([form, PLAIN]) as (url, requests),
         FeatureClient(url) as client,
         Lookups(client, url, "s", n_ahead=1) as lookups,
     ):
