@@ -141,6 +141,7 @@ def compare_cell(asked: AskedCell) -> ComparedCell:
             seen_until=lambda _difference: asked.until_us,
         ),
         knowledge,
+        seen_until=lambda _difference: asked.until_us,
     )
     compared = [
         ComparedFeature(column, compare_cells(one, other), one, other)
@@ -328,7 +329,9 @@ def _read_rows(
     rows = []
     for read in request.reads:
         key = tuple(to_plain(row[name], fields[name].dtype) for name in read.key_columns)
-        (found,) = evidence.read(read, [AskedEntity(key, asked.as_of_us)])
+        until_us = asked.until_us.get(read.output_name)
+        entity = AskedEntity(key, asked.as_of_us, until_us=until_us)
+        (found,) = evidence.read(read, [entity])
         rows.append(ViewRows(read, found))
     return tuple(rows)
 

@@ -49,6 +49,7 @@ class CellFacts:
         loads: How far the view is loaded.
         ttl_us: Of the view; None for forever.
         knowledge: Which rows the offline answer may know of.
+        until_us: Event timestamp that offline rows were looked at up to; None for the instant.
         n_source_rows: All rows of the entity in the source.
         is_on_demand: Whether the feature is computed on reading.
         is_pushable: Whether the view can be pushed to; None where it is not known.
@@ -70,6 +71,7 @@ class CellFacts:
     loads: LoadState = field(default_factory=LoadState)
     ttl_us: int | None = None
     knowledge: Knowledge = Knowledge.LATEST_TRUTH
+    until_us: int | None = None
     n_source_rows: int = 0
     is_on_demand: bool = False
     is_pushable: bool | None = None
@@ -237,7 +239,9 @@ class CellFacts:
         return None if are_values_equal(value, self.online.value) else value
 
     def _is_known(self, row: SourceRow) -> bool:
-        if row.order.event_us > self.as_of_us:
+        # A row that is due with the next run is of no answer: to blame it would hide a wrong value.
+        until_us = self.as_of_us if self.until_us is None else min(self.as_of_us, self.until_us)
+        if row.order.event_us > until_us:
             return False
         if self.knowledge is Knowledge.LATEST_TRUTH:
             return True

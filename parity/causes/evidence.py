@@ -25,11 +25,14 @@ class AskedEntity:
         key: Plain values in the order of the view's join keys.
         as_of_us: The instant.
         online_event_us: The event timestamp of the row that the online side answered with.
+        until_us: Event timestamp that offline rows were looked at up to, where that is not the
+            instant.
     """
 
     key: tuple[PlainValue | None, ...]
     as_of_us: int
     online_event_us: int | None = None
+    until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

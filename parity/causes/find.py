@@ -10,6 +10,7 @@ from evenstore.errors import ParityError
 from evenstore.schema.model import OnDemandViewSchema
 from evenstore.schema.request import FeatureRequest, ViewRead
 from evenstore.semantics import Knowledge, Status, decide_status, is_within_ttl
+from parity.causes.cell_command import SeenUntil
 from parity.causes.cell_facts import CellFacts
 from parity.causes.evidence import AskedEntity, EntityEvidence, EvidenceReader
 from parity.causes.finding import Finding
@@ -37,6 +38,7 @@ class CauseContext:
         command: Makes the command line that reproduces a cell.
         knowledge: Which rows the offline answers may know of.
         is_read_by_sdk: Whether the online answers came through Feast's SDK.
+        seen_until: Where the offline store was not looked at up to each cell's instant.
     """
 
     request: FeatureRequest
@@ -44,6 +46,7 @@ class CauseContext:
     command: Callable[[Difference], str] = _no_command
     knowledge: Knowledge = Knowledge.LATEST_TRUTH
     is_read_by_sdk: bool = False
+    seen_until: SeenUntil | None = None
 
     def view_read(self, name: str) -> ViewRead | None:
         """Return a view by the name it was asked for by; None for an on-demand view."""
@@ -100,13 +103,13 @@ def _find_stored(
         raise ParityError(msg, hint="find causes with the request that was compared")
     by_entity: dict[AskedEntity, list[tuple[int, Difference]]] = {}
     for i, difference in cells:
-        by_entity.setdefault(_entity(difference, read), []).append((i, difference))
+        by_entity.setdefault(_entity(difference, read, context), []).append((i, difference))
     asked = list(by_entity)
     for start in range(0, len(asked), ENTITIES_AT_ONCE):
         chunk = asked[start : start + ENTITIES_AT_ONCE]
         for entity, evidence in zip(chunk, context.reader.read(read, chunk), strict=True):
             for i, difference in by_entity[entity]:
-                facts = _cell_facts(difference, evidence, context, read)
+                facts = _cell_facts(difference, evidence, context, read, until_us=entity.until_us)
                 yield i, find_cause(facts, context.command(difference))
 
 
@@ -150,7 +153,8 @@ class _Inputs:
             for name, _ in () if view is None else view.inputs:
                 read = self.context.view_read(name)
                 if read is not None:
-                    asked.setdefault(name, {})[_input_entity(difference, read)] = None
+                    entity = _input_entity(difference, read, self.context)
+                    asked.setdefault(name, {})[entity] = None
         for name, entities in asked.items():
             read = self.context.view_read(name)
             if read is not None:
@@ -163,7 +167,8 @@ class _Inputs:
         read = self.context.view_read(name)
         if read is None or _is_compared(self.context.request, name, feature):
             return None
-        evidence = self._evidence[name, _input_entity(difference, read)]
+        entity = _input_entity(difference, read, self.context)
+        evidence = self._evidence[name, entity]
         declared = read.view.feature(feature)
         if declared is None:
             return None
@@ -174,7 +179,7 @@ class _Inputs:
             dtype=declared.dtype,
             online=_online_cell(read, feature, evidence, difference.as_of_us),
         )
-        facts = _cell_facts(asked, evidence, self.context, read)
+        facts = _cell_facts(asked, evidence, self.context, read, until_us=entity.until_us)
         offline = _offline_cell(read, facts)
         if compare_cells(offline, asked.online).is_agreement:
             return None
@@ -182,7 +187,12 @@ class _Inputs:
 
 
 def _cell_facts(
-    difference: Difference, evidence: EntityEvidence, context: CauseContext, read: ViewRead | None
+    difference: Difference,
+    evidence: EntityEvidence,
+    context: CauseContext,
+    read: ViewRead | None,
+    *,
+    until_us: int | None = None,
 ) -> CellFacts:
     return CellFacts(
         feature=difference.feature,
@@ -196,6 +206,7 @@ def _cell_facts(
         loads=evidence.loads,
         ttl_us=None if read is None else read.view.enforced_ttl_us,
         knowledge=context.knowledge,
+        until_us=until_us,
         n_source_rows=evidence.n_source_rows,
         is_on_demand=read is None,
         is_pushable=evidence.is_pushable,
@@ -207,14 +218,16 @@ def _cell_facts(
     )
 
 
-def _entity(difference: Difference, read: ViewRead) -> AskedEntity:
-    return replace(_input_entity(difference, read), online_event_us=difference.online.event_us)
+def _entity(difference: Difference, read: ViewRead, context: CauseContext) -> AskedEntity:
+    entity = _input_entity(difference, read, context)
+    return replace(entity, online_event_us=difference.online.event_us)
 
 
-def _input_entity(difference: Difference, read: ViewRead) -> AskedEntity:
+def _input_entity(difference: Difference, read: ViewRead, context: CauseContext) -> AskedEntity:
     # The answer of an on-demand view says nothing of its inputs' rows.
     key = tuple(difference.entity_key[column] for column in read.key_columns)
-    return AskedEntity(key, difference.as_of_us)
+    seen_until = {} if context.seen_until is None else context.seen_until(difference)
+    return AskedEntity(key, difference.as_of_us, until_us=seen_until.get(read.output_name))
 
 
 def _is_compared(request: FeatureRequest, name: str, feature: str) -> bool:

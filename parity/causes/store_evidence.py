@@ -253,7 +253,8 @@ class StoreEvidence:
 
 def _instants(entity: AskedEntity, row: StoredEntity) -> tuple[EntityKey, list[int]]:
     stored_us = None if row.row is None else row.row.order.event_us
-    instants = (entity.as_of_us, entity.online_event_us, stored_us)
+    # Many rows may be due after `until_us`: those near the instant need not show the answer's row.
+    instants = (entity.as_of_us, entity.until_us, entity.online_event_us, stored_us)
     return entity.key, [instant for instant in instants if instant is not None]
 
 

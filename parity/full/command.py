@@ -36,7 +36,7 @@ examples:
 
 exit codes:
   0    every value is equal, and enough values were there to compare
-  1    could not compare: no such view, Redis or the source cannot be read
+  1    could not compare: no such view, no entity in it, Redis or the source cannot be read
   2    wrong usage
   3    parity is violated: a value differs, or coverage is below --min-coverage
   130  interrupted: nothing was written"""

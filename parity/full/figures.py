@@ -14,13 +14,16 @@ from parity.statistics.features import (
 )
 from parity.statistics.number_tally import NumberTally
 
-__all__ = ["MOST_NUMBERS", "MOST_PAIRS", "FeatureFigures"]
+__all__ = ["MOST_LISTS", "MOST_NUMBERS", "MOST_PAIRS", "FeatureFigures"]
 
 MOST_NUMBERS = 65_536
 """With more pairs of numbers, quantiles are of a sample."""
 
 MOST_PAIRS = 10_000
-"""Differing cells that confusions, and the figures of lists and maps, are taken of."""
+"""Differing cells that confusions, and the figures of maps, are taken of."""
+
+MOST_LISTS = 1_000
+"""Differing cells that the figures of lists are taken of: an edit distance may take 10 ms."""
 
 
 class FeatureFigures:
@@ -38,6 +41,7 @@ class FeatureFigures:
             if self._type is None
             else NumberTally(np.dtype(self._type), most_kept=MOST_NUMBERS)
         )
+        self._most_pairs = MOST_LISTS if dtype.is_list or dtype.is_set else MOST_PAIRS
         self._pairs: list[ValuePair] = []
 
     def add_equal(self, values: ValueColumn) -> None:
@@ -61,7 +65,7 @@ class FeatureFigures:
                 online.values[has_both].astype(self._type),
             )
             return
-        places = np.flatnonzero(differs)[: MOST_PAIRS - len(self._pairs)]
+        places = np.flatnonzero(differs)[: self._most_pairs - len(self._pairs)]
         self._pairs += zip(offline.plain(places), online.plain(places), strict=True)
 
     def measured(self) -> FeatureStatistics:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.full.rows import Int64s, Rows
+from parity.full.rows import Rows
 from parity.statistics.instants import InstantStatistics
-from parity.statistics.numbers import measure_quantiles
+from parity.statistics.number_tally import NumberSample
 
 __all__ = ["InstantTally"]
 
@@ -26,9 +26,7 @@ class InstantTally:
         self._promise_us = promise_us
         self._counts = np.zeros(8, np.int64)
         self._max_behind_us = 0
-        self._ages: list[Int64s] = []
-        self._n_ages = 0
-        self._stride = 1
+        self._ages = NumberSample(_MOST_AGES)
 
     def add(self, offline: Rows, online: Rows) -> None:
         """Count rows."""
@@ -56,19 +54,12 @@ class InstantTally:
         self._counts += np.array(counts)
 
     def sample_ages(self, online: Rows) -> None:
-        """Keep how old rows are, or every second, fourth... of them."""
-        age_us = self._as_of_us - online.event_us[online.is_there]
-        self._ages.append(age_us[:: self._stride])
-        self._n_ages += len(self._ages[-1])
-        if self._n_ages > _MOST_AGES:
-            kept = np.concatenate(self._ages)[::2]
-            self._ages, self._n_ages = [kept], len(kept)
-            self._stride *= 2
+        """Keep how old rows are, or every second, fourth... of them; the greatest age is exact."""
+        self._ages.add(self._as_of_us - online.event_us[online.is_there])
 
     def measured(self) -> InstantStatistics:
         """Return what was counted."""
         counts = self._counts.tolist()
-        ages = np.concatenate(self._ages) if self._ages else np.empty(0, np.int64)
         return InstantStatistics(
             n_equal=counts[0],
             n_online_older=counts[1],
@@ -78,6 +69,6 @@ class InstantTally:
             n_neither=counts[5],
             n_future=counts[6],
             max_online_behind_us=self._max_behind_us,
-            age_us=measure_quantiles(ages),
+            age_us=self._ages.quantiles(),
             n_older_than_promise=None if self._promise_us is None else counts[7],
         )

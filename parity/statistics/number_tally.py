@@ -21,7 +21,7 @@ from parity.statistics.numbers import (
     ulp_distances,
 )
 
-__all__ = ["NumberTally", "measure_numbers"]
+__all__ = ["NumberSample", "NumberTally", "measure_numbers"]
 
 
 class NumberTally:
@@ -41,10 +41,10 @@ class NumberTally:
         self._sum_signed = 0.0
         self._max_relative = 0.0
         self._max_ulp = 0
-        self._offline = _Kept(most_kept)
-        self._online = _Kept(most_kept)
+        self._offline = NumberSample(most_kept)
+        self._online = NumberSample(most_kept)
         # Of the pairs that differ: all others have the difference 0.
-        self._absolute = _Kept(most_kept)
+        self._absolute = NumberSample(most_kept)
 
     def add(self, offline: Numbers, online: Numbers) -> None:
         """Add pairs.
@@ -136,8 +136,15 @@ def measure_numbers(offline: Numbers, online: Numbers) -> NumberStatistics:
     return tally.measured()
 
 
-class _Kept:
-    """Numbers that quantiles are taken of: all, or every n-th where there are too many."""
+class NumberSample:
+    """Numbers that quantiles are taken of: all, or every n-th where there are too many.
+
+    Args:
+        most: How many are kept at most; None for all.
+
+    Attributes:
+        greatest: The greatest of all numbers, kept or not; None without a number.
+    """
 
     def __init__(self, most: int | None) -> None:
         self._most = most
@@ -148,6 +155,7 @@ class _Kept:
         self.greatest: float | int | None = None
 
     def add(self, numbers: Numbers) -> None:
+        """Add numbers, none of them NaN."""
         if not numbers.size:
             return
         greatest = numbers.max().item()
@@ -160,7 +168,7 @@ class _Kept:
         self._parts.append(part)
         self._n_kept += int(part.size)
         while self._most is not None and self._n_kept > self._most:
-            kept = np.concatenate(self._parts)[::2]
+            kept = np.concatenate(self._parts)[::2].copy()
             self._parts, self._n_kept = [kept], int(kept.size)
             self._stride *= 2
 
