@@ -136,6 +136,13 @@ def _write_float_element(value: float) -> float | str:
     return "NaN" if math.isnan(value) else _infinity(value)
 
 
+def _write_floats(values: Sequence[float]) -> Sequence[float | str]:
+    # A sum is finite only if all of them are.
+    if math.isfinite(sum(values)):
+        return values
+    return [_write_float_element(value) for value in values]
+
+
 def _infinity(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
@@ -153,7 +160,9 @@ def _writer(dtype: Dtype) -> _Writer:
         return json_writer(dtype)
     if not dtype.is_list:
         return _WRITERS.get(dtype)
-    write_element = _write_float_element if dtype.is_float else _WRITERS.get(dtype.element)
+    if dtype.is_float:
+        return _write_floats
+    write_element = _WRITERS.get(dtype.element)
     if write_element is None:
         return None
     return lambda values: [write_element(value) for value in values]

@@ -7,6 +7,7 @@ error of `REFUSALS`.
 from __future__ import annotations
 
 import decimal
+import functools
 import json
 import struct
 import uuid
@@ -248,6 +249,7 @@ def list_reader(element: str) -> Reader:
     """Return the reader of a list of scalars."""
     read = READERS[element]
     is_packed = element in PACKED
+    read_all = _READ_ALL.get(element) or functools.partial(_read_all, read)
 
     def read_list(data: bytes, offset: int) -> Read:
         message, end = read_length_delimited(data, offset)
@@ -259,13 +261,28 @@ def list_reader(element: str) -> Reader:
                 raise CorruptRowError(msg)
             if is_packed:
                 packed, position = read_length_delimited(message, position + 1)
-                values.extend(_read_all(read, packed))
+                values.extend(read_all(packed))
             else:
                 value, position = read(message, position + 1)
                 values.append(value)
         return values, end
 
     return read_list
+
+
+def _read_doubles(packed: bytes) -> tuple[Any, ...]:
+    return struct.unpack(f"<{len(packed) // 8}d", packed)
+
+
+def _read_singles(packed: bytes) -> tuple[Any, ...]:
+    return struct.unpack(f"<{len(packed) // 4}f", packed)
+
+
+_READ_ALL: dict[str, Callable[[bytes], Sequence[Any]]] = {
+    "Float64": _read_doubles,
+    "Float32": _read_singles,
+}
+"""Numbers of fixed width are read in one call, which refuses a rest."""
 
 
 def _read_all(read: Reader, packed: bytes) -> list[Any]:

@@ -134,9 +134,13 @@ class EntityBlock:
 def _slot(at: _Array, head: _Array) -> tuple[_Array, tuple[_Array, _Array]]:
     """Return where slots end, and where their rows start and end."""
     length = head >> 8 * VIEW_BYTES & 0xFF
-    if not are_all(length < LENGTH_U16):
-        raise NoBlockError
     start = at + (VIEW_BYTES + 1)
+    if not are_all(length < LENGTH_U16):
+        is_long = length == LENGTH_U16
+        if not are_all(is_long | (length < LENGTH_U16)):
+            raise NoBlockError
+        length = np.where(is_long, head >> 8 * (VIEW_BYTES + 1) & 0xFFFF, length)
+        start = start + 2 * is_long
     end = start + length
     return end, (start, end)
 

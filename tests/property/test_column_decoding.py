@@ -300,7 +300,7 @@ def test_row_of_an_older_schema_is_read_by_that(n_each: int) -> None:
     assert only_newer == [Status.PRESENT, Status.PRESENT]
 
 
-@pytest.mark.parametrize("n_features", [1, 63, 64, 65, 130])
+@pytest.mark.parametrize("n_features", [1, 63, 64, 65, 130, 400])
 def test_many_rows_are_read_together_however_wide(n_features: int) -> None:
     """Where the parts of a row were taken for others, each would be read by itself, slowly."""
     features = tuple(Field(f"f{i:03}", Dtype.BOOL) for i in range(n_features))
