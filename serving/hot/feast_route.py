@@ -291,7 +291,7 @@ class _Exchange:
 
     def begin(self) -> None:
         """Ask Redis, or answer at once where there is nothing to ask."""
-        # What comes later of this request runs in a copy of this context.
+        # For the lines of the log; whoever calls resets it, and `take` and `fail` set it anew.
         REQUEST_ID.set(self._caller.request_id)
         gateway = self._route.gateway
         try:
