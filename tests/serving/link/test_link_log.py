@@ -46,6 +46,9 @@ def test_lines_about_the_connection_are_of_no_request(own_redis: RedisProcess, e
                 await asyncio.create_task(ask(link, b"opener"))
         else:
             await asyncio.create_task(ask(link, b"opener"))
+            if end == "silent":
+                # So long that nothing is watched any more: the next request starts it anew.
+                await asyncio.sleep(1.5)
             own_redis.send(signal.SIGSTOP)
             waiting = asyncio.create_task(ask(link, b"waiting"))
             await asyncio.sleep(0)
